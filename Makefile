@@ -1,0 +1,64 @@
+# make demo   the whole road on a laptop: stitch, prepare, train, export, grade
+# make lab    JupyterLab on the landing notebook
+# make test   everything that is checked before a change is taken
+# make readme README.md from nbs/index.ipynb
+
+# Python 3.11 to 3.13, for example `make demo PYTHON=python3.12`
+PYTHON ?= python3
+
+# the demo: clips, very short clips and people of the corpus, passes over it, and the seed of everything drawn at random
+DEMO_CLIPS ?= 3000
+DEMO_DRILLS ?= 600
+DEMO_SIGNERS ?= 40
+DEMO_EPOCHS ?= 6
+DEMO_SEED ?= 0
+
+BIN := .venv/bin
+DEMO := runs/demo
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: demo lab test readme
+.DELETE_ON_ERROR:
+
+demo: .venv/demo.stamp
+	rm -rf $(DEMO)
+	$(BIN)/aslkit stitch --out $(DEMO)/corpus --clips $(DEMO_CLIPS) --drills $(DEMO_DRILLS) --signers $(DEMO_SIGNERS) --seed $(DEMO_SEED)
+	$(BIN)/aslkit prepare --data $(DEMO)/corpus --out $(DEMO)/prepared
+	$(BIN)/aslkit run train --name demo -p prepared $(DEMO)/prepared \
+		-p preset tiny -p epochs $(DEMO_EPOCHS) -p seed $(DEMO_SEED)
+	$(BIN)/aslkit export demo
+	$(BIN)/aslkit grade $(DEMO)/submission.zip --data $(DEMO)/corpus --rows $(DEMO)/held_out.csv
+
+lab: .venv/dev.stamp
+	$(BIN)/jupyter lab nbs/index.ipynb $(LAB_ARGS)
+
+test: .venv/dev.stamp
+	$(BIN)/python tools/drift.py
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/nbdev-test --n-workers 2 --timing
+	$(BIN)/pytest
+
+readme: .venv/dev.stamp
+	$(BIN)/python tools/readme.py
+
+# The environment: exactly the versions of requirements.lock, installed anew when they or pyproject.toml change.
+# setuptools comes first and from the lock as well, so that building aslkit fetches nothing else.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "aslkit needs Python 3.11, 3.12 or 3.13; choose one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "Python's venv is missing; install it with: sudo apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/demo.stamp: pyproject.toml requirements.lock | .venv/bin/python
+	$(INSTALL) setuptools wheel
+	$(INSTALL) --no-build-isolation --editable '.[demo]'
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml requirements.lock | .venv/bin/python
+	$(INSTALL) setuptools wheel
+	$(INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch .venv/demo.stamp $@
