@@ -1,0 +1,542 @@
+"""Kernels for Kaggle: what is built, what the real `kaggle` command sends, what is refused, and that a built notebook runs.
+
+Nothing leaves the machine: the command talks to the stand-in of tests/kaggle_standin.py.
+"""
+
+import base64
+import inspect
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import nbformat
+import pytest
+from kaggle_standin import KEY, USER, KaggleStandIn
+
+from aslkit import kernels
+from aslkit.competition import ParameterError, SettingsError
+from aslkit.kernels import KernelError, build, check_metadata, embedded_wheel, fill_metadata, push
+from aslkit.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+NAMES = sorted(path.parent.name for path in REPOSITORY.glob("kaggle_kernels/*/kernel-metadata.json"))
+TEMPLATE = json.loads((REPOSITORY / "kaggle_kernels/train/kernel-metadata.json").read_text())
+GOOD = TEMPLATE | {"id": f"{USER}/aslkit-train"}
+
+# A small notebook in place of kaggle_kernels/train/train.ipynb: it writes down what it sees.
+PARAMETERS = 'epochs: int = 1\nnote: str = "none"'
+WITNESS = """\
+import json, socket, subprocess, sys
+import aslkit
+from aslkit.competition import read_metadata
+from aslkit.settings import read_settings
+
+settings = read_settings()
+try:
+    socket.create_connection(("192.0.2.1", 80), timeout=2).close()
+    network = True
+except OSError:
+    network = False
+child = subprocess.run([sys.executable, "-c", "import aslkit; print(aslkit.__file__)"], capture_output=True, text=True)
+settings.runs.mkdir(parents=True)
+seen = dict(file=aslkit.__file__, child=child.stdout.strip(), epochs=epochs, note=note, network=network)
+seen |= dict(data=str(settings.data), prepared=str(settings.prepared), clips=len(read_metadata(settings.data / "train.csv")))
+(settings.runs / "seen.json").write_text(json.dumps(seen))
+print("done")"""
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path):
+    for name in [name for name in os.environ if name.startswith(("KAGGLE", "ASLKIT", "VERBOSE"))]:
+        monkeypatch.delenv(name)
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def project(tmp_path):
+    "A checkout with the kit and one small kernel."
+    root = tmp_path / "project"
+    shutil.copytree(REPOSITORY / "aslkit", root / "aslkit", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in [REPOSITORY / "pyproject.toml", *REPOSITORY.glob("LICENSE*")]:
+        shutil.copy(path, root)
+    kernel = root / "kaggle_kernels/train"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel-metadata.json").write_text(json.dumps(TEMPLATE))
+    new = nbformat.v4.new_code_cell
+    cells = [new(PARAMETERS, metadata={"tags": ["parameters"]}), nbformat.v4.new_markdown_cell("# A witness"), new(WITNESS)]
+    cells[-1]["outputs"] = [nbformat.v4.new_output("stream", text="an output of some earlier run\n")]
+    kernelspec = {"name": "python3", "display_name": "python3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec}), kernel / "train.ipynb")
+    return root
+
+
+@pytest.fixture
+def settings(project):
+    return replace(Settings(), user=USER, file=project / "settings.ini")
+
+
+@pytest.fixture(scope="session")
+def wheel():
+    return kernels.build_wheel(REPOSITORY)
+
+
+@pytest.fixture
+def ready_wheel(monkeypatch, wheel):
+    "The wheel built once, for tests that are about something else."
+    monkeypatch.setattr(kernels, "build_wheel", lambda root: wheel)
+
+
+@pytest.fixture
+def kaggle(monkeypatch, tmp_path):
+    "The stand-in server, with an environment in which the real command talks to it."
+    with KaggleStandIn() as standin:
+        for name, value in standin.environment(tmp_path / "home").items():
+            monkeypatch.setenv(name, value)
+        yield standin
+
+
+def sources(notebook):
+    return ["".join(cell["source"]) for cell in notebook["cells"]]
+
+
+# Building
+
+
+def test_only_the_embedded_kit_and_the_parameters_differ(project, settings):
+    original = json.loads((project / "kaggle_kernels/train/train.ipynb").read_text())
+    before = sorted(project.rglob("*"))
+    folder = build("train", settings, out=project.parent / "out", parameters={"epochs": 3})
+    assert sorted(project.rglob("*")) == before, "building leaves nothing in the checkout"
+    built = json.loads((folder / "train.ipynb").read_text())
+    assert [cell["metadata"].get("tags") for cell in built["cells"][:3]] == [
+        ["aslkit-wheel"],
+        ["parameters"],
+        ["injected-parameters"],
+    ]
+    assert sources(built)[2] == "# Parameters\nepochs = 3\n"
+    rest = [cell for i, cell in enumerate(built["cells"]) if i not in (0, 2)]
+    for was, now in zip(original["cells"], rest, strict=True):
+        now["source"] = "".join(now["source"])
+        assert now == was | {"source": "".join(was["source"])} | ({"outputs": []} if was["cell_type"] == "code" else {})
+    assert built["metadata"] == original["metadata"]
+    nbformat.validate(nbformat.from_dict(built))
+
+
+def test_the_wheel_holds_the_sources_and_nothing_else(project, settings):
+    folder = build("train", settings)
+    assert folder == project / "build/kernels/train"
+    text = (folder / "train.ipynb").read_bytes()
+    assert len(text) < 1_000_000
+    members = zipfile.ZipFile(io.BytesIO(embedded_wheel(json.loads(text))))
+    modules = {name for name in members.namelist() if ".dist-info/" not in name}
+    assert modules == {path.relative_to(project).as_posix() for path in project.glob("aslkit/**/*.py")}
+    assert all(members.read(name) == (project / name).read_bytes() for name in modules)
+    (project / "README.md").write_text("another")
+    (project / "aslkit/__init__.py").touch()
+    assert (build("train", settings, parameters={"note": "x"}) / "train.ipynb").read_bytes() != text
+    assert (build("train", settings) / "train.ipynb").read_bytes() == text, "same sources, same bytes"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("accelerator", kernels.MACHINES)
+def test_templates_of_the_repository_are_filled_and_pass(name, accelerator, tmp_path):
+    template = json.loads((REPOSITORY / f"kaggle_kernels/{name}/kernel-metadata.json").read_text())
+    settings = replace(Settings(), user=USER, slug="another-one", train_kernel="my-own-reader", accelerator=accelerator)
+    metadata = fill_metadata(template, name, settings)
+    (tmp_path / metadata["code_file"]).touch()
+    check_metadata(metadata, tmp_path)
+    assert metadata["id"].startswith(f"{USER}/") and metadata["is_private"] and not metadata["enable_internet"]
+    assert metadata["competition_sources"] in ([], ["another-one"])
+    if name == "train":
+        assert (metadata["id"], metadata["title"]) == (f"{USER}/my-own-reader", "my own reader")
+        assert {key: metadata[key] for key in kernels.MACHINES[accelerator]} == kernels.MACHINES[accelerator]
+
+
+def test_what_cannot_be_built(project, settings, tmp_path, ready_wheel, monkeypatch):
+    with pytest.raises(SettingsError, match="settings.ini: the key 'user' is empty; write your Kaggle user name"):
+        build("train", replace(settings, user=""))
+    with pytest.raises(KernelError, match="no kernel 'tran'; write train"):
+        build("tran", settings)
+    with pytest.raises(ParameterError, match="train.ipynb: there is no parameter 'epoch'; write epochs"):
+        build("train", settings, parameters={"epoch": 3})
+    notebook = project / "kaggle_kernels/train/train.ipynb"
+    good = notebook.read_text()
+    large = json.loads(good)
+    large["cells"][1]["source"] = "x" * 1_000_000
+    notebook.write_text(json.dumps(large))
+    with pytest.raises(KernelError, match="train.ipynb: the built notebook has .* bytes, more than 1,000,000"):
+        build("train", settings)
+    notebook.write_text(good[:100])
+    with pytest.raises(KernelError, match="train.ipynb: not JSON .*; restore the file"):
+        build("train", settings)
+    notebook.unlink()
+    with pytest.raises(KernelError, match="code_file 'train.ipynb' is no file of the folder"):
+        build("train", settings)
+    assert not (project / "build").exists(), "nothing half-written"
+    monkeypatch.setattr(inspect, "getfile", lambda thing: str(tmp_path / "site-packages/aslkit/competition.py"))
+    with pytest.raises(KernelError, match="no folder kaggle_kernels; run the command inside a checkout"):
+        build("train", replace(settings, file=tmp_path / "settings.ini"))
+
+
+def test_a_wheel_that_cannot_be_built(project):
+    (project / "pyproject.toml").write_text("[build-system]\nrequires = []\n[project]\nname = 1\n")
+    with pytest.raises(KernelError, match="pyproject.toml: the wheel cannot be built .*; run `pip install 'setuptools>=77'`"):
+        kernels.build_wheel(project)
+
+
+# Metadata
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"enable_internt": False}, "there is no field enable_internt (did you mean enable_internet?)"),
+        ({"zzz": 1}, "there is no field zzz"),
+        ({"enable_internet": None}, "enable_internet is missing"),
+        ({"enable_internet": True}, "enable_internet must be false"),
+        ({"is_private": "true"}, 'is_private must be true or false, without quotes, not "true"'),
+        ({"enable_gpu": 1}, "enable_gpu must be true or false, without quotes, not 1"),
+        ({"title": 12345}, "title must be a text, not 12345"),
+        ({"competition_sources": "asl"}, 'competition_sources must be a list, not "asl"'),
+        ({"id": "USER/aslkit-train"}, "id USER/aslkit-train lacks your Kaggle user name"),
+        ({"id": "aslkit-train"}, "id aslkit-train is not of the form user/notebook"),
+        ({"id": "ada/asl kit"}, "id ada/asl kit is not of the form user/notebook"),
+        ({"title": "asl"}, "title 'asl' must have 5 to 50 characters"),
+        ({"title": "ASL reader"}, "title 'ASL reader' makes the address asl-reader, not aslkit-train"),
+        ({"code_file": "other.ipynb"}, "code_file 'other.ipynb' is no file of the folder"),
+        ({"code_file": "../train.ipynb"}, "code_file '../train.ipynb' is no file of the folder"),
+        ({"language": "julia"}, "language must be python, r or rmarkdown"),
+        ({"kernel_type": "book"}, "kernel_type must be notebook or script"),
+        ({"dataset_sources": ["mine"]}, "dataset_sources has 'mine', not user/dataset"),
+        ({"competition_sources": ["a/b"]}, "competition_sources has 'a/b', not a competition's slug"),
+        ({"kernel_sources": [3]}, "kernel_sources has 3, not user/notebook"),
+        ({"model_sources": ["a/b/c/d"]}, "model_sources has 'a/b/c/d', not user/model/framework/variation/version"),
+        ({"enable_tpu": True}, "enable_gpu and enable_tpu are both true"),
+        ({"enable_gpu": False}, "machine_shape NvidiaTeslaT4 needs enable_gpu to be true"),
+        ({"machine_shape": "TpuV5E8"}, "machine_shape TpuV5E8 needs enable_tpu to be true"),
+        ({"machine_shape": "T4 x2"}, "machine_shape T4 x2 is neither a GPU nor a TPU (known are NvidiaTeslaT4"),
+    ],
+)
+def test_metadata_that_kaggle_would_misunderstand(tmp_path, change, words):
+    (tmp_path / "train.ipynb").touch()
+    (tmp_path.parent / "train.ipynb").touch()
+    check_metadata(GOOD, tmp_path)
+    changed = {field: value for field, value in (GOOD | change).items() if value is not None}
+    with pytest.raises(KernelError) as caught:
+        check_metadata(changed, tmp_path)
+    assert words in str(caught.value) and str(caught.value).startswith(str(tmp_path / "kernel-metadata.json: "))
+
+
+def test_all_problems_in_one_sentence(tmp_path):
+    with pytest.raises(KernelError) as caught:
+        check_metadata(GOOD | {"title": "asl", "enable_internet": True, "machine_shape": ""}, tmp_path)
+    assert all(words in str(caught.value) for words in ("title", "internet", "code_file")) and "\n" not in str(caught.value)
+
+
+# Pushing, with the real command
+
+
+def test_what_arrives(project, settings, kaggle):
+    report = push("train", settings, parameters={"epochs": 3})
+    assert [request["call"] for request in kaggle.requests] == ["SaveKernel"]
+    body = kaggle.received("SaveKernel")[0]
+    expected = {
+        "slug": "ada/aslkit-train",
+        "newTitle": "aslkit train",
+        "language": "python",
+        "kernelType": "notebook",
+        "isPrivate": True,
+        "enableInternet": False,
+        "enableGpu": True,
+        "enableTpu": False,
+        "machineShape": "NvidiaTeslaT4",
+        "competitionDataSources": ["asl-fingerspelling"],
+    }
+    notebook = json.loads(body.pop("text"))
+    assert body == expected
+    assert sources(notebook) == sources(json.loads((project / "build/kernels/train/train.ipynb").read_text()))
+    assert "aslkit/kernels.py" in zipfile.ZipFile(io.BytesIO(embedded_wheel(notebook))).namelist()
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    assert (report["pushed"], report["version"], report["url"]) == (True, 1, "https://www.kaggle.com/code/ada/aslkit-train")
+    assert KEY not in json.dumps(kaggle.requests) + json.dumps(report)
+
+
+def test_a_dry_run_sends_nothing_and_tells_all(project, settings, kaggle):
+    report = push("train", settings, parameters={"epochs": 3}, dry_run=True)
+    assert kaggle.requests == [] and report["pushed"] is False
+    folder = Path(report["folder"])
+    assert report["metadata"] == json.loads((folder / "kernel-metadata.json").read_text())
+    assert report["notebook"]["parameters"] == {"epochs": 3} and report["notebook"]["cells"] == 5
+    pushed = push("train", settings, parameters={"epochs": 3})
+    assert pushed["notebook"] == report["notebook"], "the same bytes as in the dry run"
+
+
+REFUSED = {
+    "401": ((401, {"code": 401, "message": "Unauthenticated"}), "who you are; make new credentials .* refused: KAGGLE_KEY"),
+    "403": ((403, {}), "refuses this push; accept the rules at kaggle.com/competitions/asl-fingerspelling/rules"),
+    "404": ((404, {}), "does not find ada/aslkit-train or one of its sources; see that `user`, `train_kernel` and `slug`"),
+    "409": ((409, {"code": 409, "message": "The title is already in use"}), "another notebook of this title; delete or rename"),
+    "429": ((429, {}), "too many requests from you; wait some minutes"),
+    "500": ((500, {}), "trouble of its own; wait a while, then look at kaggle.com/code/ada/aslkit-train whether a new version"),
+    "quota": ((200, {"error": "Maximum weekly GPU quota of 30.00 hours reached."}), "weekly quota .* `accelerator = none`"),
+    "no rules": (
+        (200, {"versionNumber": 1, "url": "u", "invalidCompetitionSources": ["asl-fingerspelling"]}),
+        r"took the notebook but not its competition \['asl-fingerspelling'\]; join the competition",
+    ),
+    "unheard of": ((418, {"code": 418, "message": f"A teapot, {KEY}"}), "said 'A teapot, <KAGGLE_KEY>'; look at kaggle.com"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refusal_is_one_sentence(project, settings, kaggle, ready_wheel, case, monkeypatch):
+    monkeypatch.setenv("VERBOSE", "true")  # with which the command would print the key
+    answer, words = REFUSED[case]
+    taken = kaggle.answers["SaveKernel"]
+    kaggle.answers["SaveKernel"] = answer
+    with pytest.raises(KernelError, match=words) as caught:
+        push("train", settings)
+    assert "\n" not in str(caught.value) and KEY not in str(caught.value)
+    assert len(kaggle.received("SaveKernel")) == 1, "a push is never repeated by itself"
+    if case == "429":
+        kaggle.answers["SaveKernel"] = taken
+        assert push("train", settings)["pushed"], "and once the cause is gone it succeeds"
+
+
+@pytest.mark.parametrize(
+    "said, words",
+    [
+        ("Permission 'kernels.update' was denied", "refuses this push"),
+        ("You must accept this competition's rules", "refuses this push"),
+        ("409 Client Error: Conflict for url: http://localhost", "another notebook of this title"),
+        ("Kernel push error: Notebook not found", "does not find ada/aslkit-train"),
+        ("503 Server Error: Service Unavailable for url", "trouble of its own"),
+        ("Kernel push error: Maximum batch GPU session count of 2 reached.", "too many of your notebooks are running"),
+        ("ModuleNotFoundError: No module named 'six'", "not installed whole; run `pip install 'aslkit\\[kaggle\\]'`"),
+        ("", "said 'nothing'"),
+    ],
+)
+def test_the_same_in_other_words(said, words):
+    with pytest.raises(KernelError, match=words):
+        raise kernels.explain(said, GOOD)
+
+
+def test_no_answer(project, settings, kaggle, ready_wheel, monkeypatch):
+    monkeypatch.setattr(kernels, "PUSH_SECONDS", 2)
+    kaggle.answers["SaveKernel"] = kaggle.hang
+    with pytest.raises(KernelError, match="no answer from Kaggle in 2 s; look at kaggle.com/code/ada/aslkit-train"):
+        push("train", settings)
+
+
+def test_no_connection(project, settings, kaggle, ready_wheel, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with pytest.raises(KernelError, match="cannot be reached; check the internet connection"):
+        push("train", settings)
+
+
+def test_no_command(project, settings, ready_wheel, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(KernelError, match="no `kaggle` command; run `pip install 'aslkit\\[kaggle\\]'`"):
+        push("train", settings)
+
+
+def test_no_credentials(project, settings, kaggle, ready_wheel, monkeypatch):
+    monkeypatch.delenv("KAGGLE_KEY")
+    with pytest.raises(KernelError, match="who you are; run `kaggle auth login`"):
+        push("train", settings)
+    assert kaggle.requests == []
+
+
+# Credentials
+
+
+def write_credentials(place, home, monkeypatch):
+    if place in ("KAGGLE_KEY", "KAGGLE_API_TOKEN"):
+        monkeypatch.setenv(place, KEY)
+        return
+    folder = home / (".config/kaggle" if place == "config" else ".kaggle")
+    folder.mkdir(parents=True, exist_ok=True)
+    if place == "token file":
+        (home / "token").write_text(KEY + "\n")
+        monkeypatch.setenv("KAGGLE_API_TOKEN", str(home / "token"))
+    elif place == "access_token":
+        (folder / place).write_text(KEY + "\n")
+    elif place == "credentials.json":
+        (folder / place).write_text(json.dumps({"username": USER, "refresh_token": KEY, "scopes": ["a"]}))
+    else:
+        (folder / "kaggle.json").write_text(json.dumps({"username": USER, "key": KEY}))
+
+
+PLACES = ["KAGGLE_KEY", "KAGGLE_API_TOKEN", "token file", "access_token", "credentials.json", "kaggle.json", "config"]
+
+
+def append(notebook, text):
+    document = nbformat.read(notebook, 4)
+    document.cells[1].source += f"\n{text}"
+    nbformat.write(document, notebook)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_credential_of_this_machine_is_never_pushed(project, settings, ready_wheel, tmp_path, monkeypatch, place):
+    write_credentials(place, tmp_path / "home", monkeypatch)
+    append(project / "kaggle_kernels/train/train.ipynb", f"x{KEY}")
+    with pytest.raises(KernelError, match="train.ipynb: it holds the credential of ") as caught:
+        push("train", settings, dry_run=True)
+    assert KEY not in str(caught.value)
+    assert not (project / "build/kernels/train").exists()
+
+
+def test_nor_inside_the_wheel(project, settings, kaggle):
+    hidden = project / "aslkit/settings.py"
+    hidden.write_text(hidden.read_text() + f"\nKEPT = '{KEY}'\n")
+    with pytest.raises(
+        KernelError, match="train.ipynb, in the wheel aslkit/settings.py: it holds the credential of KAGGLE_KEY"
+    ):
+        push("train", settings)
+    assert kaggle.requests == []
+
+
+@pytest.mark.parametrize("text", [f'{{"username":"eve","key":"{KEY}"}}', "KGAT_0123456789abcdef0123"])
+def test_nor_what_looks_like_one(project, settings, ready_wheel, text):
+    append(project / "kaggle_kernels/train/train.ipynb", text)
+    with pytest.raises(KernelError, match="train.ipynb: it holds what looks like a Kaggle credential"):
+        push("train", settings)
+
+
+def test_what_the_repository_would_push_is_clean(tmp_path, wheel, ready_wheel, monkeypatch):
+    monkeypatch.setenv("KAGGLE_KEY", KEY)
+    for name in NAMES:
+        if (REPOSITORY / f"kaggle_kernels/{name}/{name}.ipynb").exists():
+            folder = build(name, replace(Settings(), user=USER, file=REPOSITORY / "settings.ini"), out=tmp_path / name)
+            kernels.check_secrets(folder)
+
+
+# Running what was built
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory):
+    "A Python with the packages of this environment, the kit excepted."
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder, symlinks=True)
+    site = next(folder.glob("lib/python*/site-packages"))
+    for place in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        for entry in Path(place).iterdir():
+            if not entry.name.startswith(("aslkit", "__editable__")) and entry.suffix not in (".pth", ".egg-link"):
+                (site / entry.name).symlink_to(entry)
+    python = folder / "bin/python"
+    kernel = folder / "jupyter/kernels/python3"
+    kernel.mkdir(parents=True)
+    spec = {"argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "bare"}
+    (kernel / "kernel.json").write_text(json.dumps(spec | {"language": "python"}))
+    tried = subprocess.run([python, "-c", "import aslkit"], cwd=folder, capture_output=True, text=True)
+    assert "No module named 'aslkit'" in tried.stderr
+    return python
+
+
+# In a network namespace of its own a process has no network at all, not even the loopback that Jupyter needs: raise that.
+NAMESPACE = ["unshare", "--user", "--map-root-user", "--net"]
+LOOPBACK = """
+import fcntl, os, socket, struct, sys
+with socket.socket() as s:
+    fcntl.ioctl(s, 0x8914, struct.pack("16sh22x", b"lo", 1))
+os.execv(sys.argv[1], sys.argv[1:])"""
+
+
+def execute(python, notebook, kaggle_root, tmp_path):
+    "Run a built notebook as Kaggle does: by papermill, in /kaggle/working, without a network."
+    (tmp_path / "tmp").mkdir()
+    closed = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "LANG") if name in os.environ}
+    jupyter = {"JUPYTER_PATH": str(python.parents[1] / "jupyter"), "JUPYTER_PLATFORM_DIRS": "1"}
+    places = {"HOME": os.environ["HOME"], "TMPDIR": str(tmp_path / "tmp"), "ASLKIT_KAGGLE": str(kaggle_root)}
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "MPLBACKEND": "agg"}
+    command = [str(python), "-m", "papermill", "--no-progress-bar", str(notebook), str(kaggle_root / "working/out.ipynb")]
+    separate = shutil.which("unshare") and not subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode
+    if separate:
+        command = [*NAMESPACE, str(python), "-c", LOOPBACK, *command]
+    environment = kept | closed | jupyter | places | quiet
+    done = subprocess.run(command, cwd=kaggle_root / "working", env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return json.loads((kaggle_root / "working/out.ipynb").read_text())
+
+
+def listing(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("layout", ["competitions/asl-fingerspelling", "asl-fingerspelling"])
+def test_the_built_notebook_runs_where_there_is_no_kit_and_no_network(project, settings, bare_python, tmp_path, layout):
+    root = tmp_path / "kaggle"
+    data = root / "input" / layout
+    data.mkdir(parents=True)
+    (root / "working").mkdir()
+    (data / "train.csv").write_text("path,file_id,sequence_id,participant_id,phrase\na.parquet,1,2,3,hi\n")
+    prepared = root / "working/prepared"
+    if layout == "asl-fingerspelling":  # with the output of another notebook attached
+        prepared = root / "input/notebooks/ada/aslkit-prepare/prepared"
+        prepared.mkdir(parents=True)
+    before = listing(root / "input")
+    folder = build("train", settings, parameters={"epochs": 3, "note": 'a "quoted" word'})
+    out = execute(bare_python, folder / "train.ipynb", root, tmp_path)
+    seen = json.loads((root / "working/runs/seen.json").read_text())
+    assert Path(seen["file"]).is_relative_to(tmp_path / "tmp") and seen["child"] == seen["file"]
+    assert (seen["epochs"], seen["note"], seen["clips"]) == (3, 'a "quoted" word', 1)
+    assert (seen["data"], seen["prepared"]) == (str(data), str(prepared))
+    assert not seen["network"]
+    assert listing(root / "input") == before, "/kaggle/input is read-only there"
+    assert "done\n" in "".join(out["cells"][-1]["outputs"][0]["text"])
+
+
+# Here the small notebook is replaced by the real one.
+TRAIN = REPOSITORY / "kaggle_kernels/train/train.ipynb"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not TRAIN.exists(), reason="kaggle_kernels/train/train.ipynb is not written yet")
+def test_the_training_notebook_of_the_repository_runs_on_kaggle(bare_python, tmp_path):
+    from aslkit.corpus import prepare
+    from aslkit.stitch import stitch
+
+    root = tmp_path / "kaggle"
+    (root / "working").mkdir(parents=True)
+    data = stitch(root / "input/competitions/asl-fingerspelling", clips=60, signers=8, seed=1, workers=1)
+    prepare(data, root / "input/notebooks/ada/aslkit-prepare/prepared", workers=1, progress=False)
+    before = listing(root / "input")
+    settings = replace(Settings(), user=USER, file=REPOSITORY / "settings.ini")
+    folder = build("train", settings, out=tmp_path / "built")
+    execute(bare_python, folder / "train.ipynb", root, tmp_path)
+    assert list((root / "working/runs").glob("*/params.json")), "a run folder where Kaggle keeps the output"
+    assert listing(root / "input") == before
+
+
+def test_the_kit_stays_out_of_kaggle_folders_on_other_machines(tmp_path, wheel, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    kernels.unpack_kit(base64.b64encode(wheel).decode(), "asl-fingerspelling", str(tmp_path / "kaggle"))
+    assert not [name for name in os.environ if name.startswith("ASLKIT")]
+    assert Path(sys.path[0]).is_relative_to(tmp_path) and (Path(sys.path[0]) / "aslkit/__init__.py").exists()
+    assert os.environ["PYTHONPATH"] == f"{sys.path[0]}{os.pathsep}/somewhere"
+
+
+def test_variables_that_are_set_stay(tmp_path, wheel, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("PYTHONPATH", "")
+    for word in ("DATA", "PREPARED", "RUNS"):
+        monkeypatch.setenv(f"ASLKIT_{word}", word)
+    (tmp_path / "kaggle/input").mkdir(parents=True)
+    kernels.unpack_kit(base64.b64encode(wheel).decode(), "asl-fingerspelling", str(tmp_path / "kaggle"))
+    assert [os.environ[f"ASLKIT_{word}"] for word in ("DATA", "PREPARED", "RUNS")] == ["DATA", "PREPARED", "RUNS"]
+    shutil.rmtree(sys.path[0])
