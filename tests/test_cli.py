@@ -1,0 +1,339 @@
+"The command line: what it hands on, what it prints, how it leaves."
+
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from aslkit.kernels import METADATA_FILE
+
+COMMANDS = ["stitch", "prepare", "run", "runs", "export", "grade", "read", "push"]
+ROOT = Path(__file__).parent.parent
+
+
+def process(*arguments, cwd, code="from aslkit.cli import main; main()"):
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.fixture
+def aslkit(capfd, monkeypatch, tmp_path):
+    "Run a command line in this process, in an empty folder: exit code, output, error output."
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASLKIT_SETTINGS", str(tmp_path / "settings.ini"))
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    (tmp_path / "settings.ini").write_text((ROOT / "settings.ini").read_text())
+
+    def call(*arguments):
+        from aslkit.cli import main
+
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(a) for a in arguments])
+        return stop.value.code or 0, *capfd.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    "Put a stand-in for one function of a module; the list fills with the calls that it got."
+
+    def replace(module, name, result):
+        found = []
+        stand_in = types.ModuleType(f"aslkit.{module}")
+        setattr(stand_in, name, lambda *args, **kwargs: found.append((args, kwargs)) or result)
+        monkeypatch.setitem(sys.modules, f"aslkit.{module}", stand_in)
+        return found
+
+    return replace
+
+
+# --- start
+
+
+@pytest.mark.parametrize("words", [[], *([c] for c in COMMANDS)], ids=lambda w: " ".join(w) or "aslkit")
+def test_help_imports_nothing_heavy(words, tmp_path):
+    code = """
+import sys
+from aslkit.cli import main
+try:
+    main()
+finally:
+    heavy = {"keras", "tensorflow", "jax", "numpy", "pandas", "pyarrow", "papermill", "tqdm", "aslkit.competition"}
+    print("heavy:", *(heavy & set(sys.modules)))
+"""
+    done = process(*words, "--help", cwd=tmp_path, code=code)
+    assert done.returncode == 0 and "Usage: aslkit" in done.stdout and done.stdout.endswith("heavy:\n")
+    assert not done.stderr
+
+
+def test_every_command_is_listed_and_explained(aslkit):
+    code, text, _ = aslkit("--help")
+    assert code == 0
+    for command in COMMANDS:
+        (line,) = [line for line in text.splitlines() if line.strip().startswith(command + " ")]
+        assert line.endswith("."), "a help line too long for 80 columns"
+
+
+# --- how it leaves
+
+
+def test_what_the_user_can_mend(tmp_path):
+    done = process("grade", "nowhere.zip", "--data", "nowhere", cwd=tmp_path)
+    sentence = "nowhere.zip: no such file; export a run first: `aslkit export RUN`.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words", [["grad"], ["grade"], ["grade", "a.zip", "--worker", "2"], ["grade", "a.zip", "--workers", "0"]]
+)
+def test_misspelt_command_lines(aslkit, words):
+    code, out, err = aslkit(*words)
+    assert code == 2 and not out and "Error: " in err and "Traceback" not in err
+
+
+def test_a_defect_keeps_its_traceback(tmp_path):
+    code = """
+import aslkit.grading
+def broken(*args, **kwargs): raise ZeroDivisionError("ours")
+aslkit.grading.grade = broken
+from aslkit.cli import main
+main()
+"""
+    done = process("grade", "a.zip", "--data", "b", cwd=tmp_path, code=code)
+    assert done.returncode == 1 and "Traceback" in done.stderr and "ZeroDivisionError: ours" in done.stderr
+
+
+def test_a_broken_settings_file(aslkit, tmp_path):
+    (tmp_path / "settings.ini").write_text("[folders]\ndatta = x\n")
+    code, out, err = aslkit("runs")
+    assert code == 2 and not out and "settings.ini" in err and err.count("\n") == 1
+
+
+# --- what it hands on
+
+
+def test_stitch(aslkit, calls, tmp_path):
+    found = calls("stitch", "stitch", tmp_path)
+    code, out, _ = aslkit(*"stitch --out c --clips 7 --signers 3 --supplemental 2 --drills 1 --seed 5 --workers 2".split())
+    assert code == 0 and "7 stitched clips of 3 synthetic signers" in out and "not competition data" in out
+    assert found == [((Path("c"),), {"clips": 7, "signers": 3, "supplemental": 2, "drills": 1, "seed": 5, "workers": 2})]
+
+
+def test_prepare(aslkit, calls, tmp_path):
+    aside = {"sentence": "train.csv, row 6: no frames; fetch it again.", "file": "train.csv"}
+    report = {"clips": 1234, "frames": 5, "set_aside": [aside], "files": {}, "notes": [], "fingerprint": "f"}
+    found = calls("corpus", "prepare", report)
+    code, out, _ = aslkit("prepare", "--data", "d", "--out", "o", "--landmark-set", "seed", "--workers", 2, "--set-aside")
+    assert code == 0 and out.splitlines() == ["o: 1,234 clips, 5 frames, 1 set aside", aside["sentence"]]
+    assert found == [((Path("d"), Path("o")), {"landmark_set": "seed", "workers": 2, "strict": False})]
+    code, out, _ = aslkit("prepare", "--json")
+    assert json.loads(out) == report
+    folders = (tmp_path / "data/asl-fingerspelling", tmp_path / "data/prepared")
+    assert found[1] == (folders, {"landmark_set": "kit", "workers": None, "strict": True})
+
+
+def test_export(aslkit, calls, tmp_path):
+    (tmp_path / "submission.zip").write_bytes(bytes(2_340_000))
+    found = calls("export", "export", tmp_path / "submission.zip")
+    code, out, _ = aslkit("export", "demo", "--out", "o", "--precision", "fp32")
+    assert code == 0 and out == f"{tmp_path / 'submission.zip'}: 2.3 MB\n"
+    (tmp_path / "elsewhere").mkdir()
+    aslkit("export", "elsewhere")
+    assert found == [
+        ((tmp_path / "runs/demo",), {"out": Path("o"), "precision": "fp32"}),
+        ((Path("elsewhere"),), {"out": None, "precision": "fp16"}),
+    ]
+
+
+REPORT = {
+    "score": 0.71234,
+    "clips": 1060,
+    "exact": 0.255,
+    "characters": 900,
+    "empty": 0,
+    "fallback": 0,
+    "latency_ms_p50": 3.21,
+    "latency_ms_p95": 5.67,
+    "by_kind": {"phone": {"score": 0.8, "clips": 20}},
+    "by_signer": {"3": {"score": 0.66, "clips": 30}, "8": {"score": 0.77, "clips": 30}},
+    "set_aside": [{"path": "a.parquet", "sequence_id": 3, "problem": "a.parquet: cut short; fetch it again."}],
+    "size_bytes": 1_900_000,
+}
+
+
+def test_grade(aslkit, calls, tmp_path):
+    found = calls("grading", "grade", REPORT)
+    words = [
+        "grade",
+        "s.zip",
+        "--data",
+        "d",
+        "--rows",
+        "r.csv",
+        "--out",
+        "o.csv",
+        "--workers",
+        3,
+        "--timeout",
+        9,
+        "--set-aside",
+    ]
+    code, out, _ = aslkit(*words)
+    assert code == 0
+    for text in ["d\n", "r.csv", "1,060 clips", "2 signers", "0.712", "25.5%", "0.660 to 0.770", "3.2 ms", "5.7 ms", "1.9 MB",
+                 "phone", "1 clips", "a.parquet: cut short", "not a leaderboard score"]:  # fmt: skip
+        assert text in out, text
+    code, out, _ = aslkit("grade", "s.zip", "--json")
+    assert json.loads(out) == REPORT
+    assert found[0][0] == (Path("s.zip"), Path("d"))
+    assert found[0][1] == {"rows": Path("r.csv"), "workers": 3, "timeout": 9.0, "strict": False, "out": Path("o.csv")}
+    assert found[1][0] == (Path("s.zip"), tmp_path / "data/asl-fingerspelling")
+    assert found[1][1] == {"rows": None, "workers": 1, "timeout": 60.0, "strict": True, "out": None}
+
+
+def test_read(aslkit, calls):
+    found = calls("grading", "read_clip", "12 elm st")
+    assert aslkit("read", "s.zip", "c.parquet", "--sequence-id", 12, "--timeout", 5) == (0, "12 elm st\n", "")
+    aslkit("read", "s.zip", "c.parquet")
+    assert found == [((Path("s.zip"), Path("c.parquet"), 12, 5.0), {}), ((Path("s.zip"), Path("c.parquet"), None, 60.0), {})]
+
+
+def test_push(aslkit, calls, monkeypatch):
+    report = {"folder": "build/kernels/toy", "command": "kaggle kernels push -p build/kernels/toy", "pushed": False}
+    report |= {"notebook": {"bytes": 654_321, "cells": 12}}
+    found = calls("kernels", "push", report)
+    code, out, _ = aslkit("push", "toy", "--dry-run", "-p", "epochs", "3")
+    assert code == 0 and "0.65 MB, 12 cells" in out and "dry run" in out and "kaggle kernels push" in out
+    code, out, _ = aslkit("push", "toy", "--json")
+    assert json.loads(out) == report
+    assert [one[1] for one in found] == [{"parameters": {"epochs": "3"}, "dry_run": True}, {"parameters": {}, "dry_run": False}]
+    assert found[0][0][0] == "toy" and found[0][0][1].slug == "asl-fingerspelling"
+
+
+# --- running a notebook
+
+
+@pytest.fixture
+def toy(tmp_path):
+    "A checkout with one kernel whose notebook adds, or fails as it is told."
+    folder = tmp_path / "kaggle_kernels/toy"
+    folder.mkdir(parents=True)
+    (folder / METADATA_FILE).write_text("{}")
+    parameters = nbformat.v4.new_code_cell('a: int = 1\nfail: str = ""', metadata={"tags": ["parameters"]})
+    work = """
+from aslkit.competition import DataError
+print("a is", repr(a))
+if fail == "kit":
+    raise DataError("no frames; none at all", "fetch the file again", "train.csv", row=3)
+if fail == "ours":
+    raise ZeroDivisionError("ours")
+"""
+    notebook = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(work)])
+    notebook.metadata["kernelspec"] = {"display_name": "python3", "language": "python", "name": "python3"}
+    nbformat.write(notebook, folder / "toy.ipynb")
+    return tmp_path
+
+
+def test_run(aslkit, toy):
+    code, out, err = aslkit("run", "toy", "--name", "one", "-p", "a", "7")
+    assert code == 0, err
+    assert "a is '7'" in out  # text, since only `train` says what its parameters are
+    executed = nbformat.read(toy / "runs/one/toy.ipynb", 4)
+    assert executed.metadata.papermill.parameters == {"a": "7"}
+
+
+def test_an_error_of_the_user_inside_a_notebook(aslkit, toy):
+    code, out, err = aslkit("run", "toy", "--name", "one", "-p", "fail", "kit")
+    assert (code, err) == (2, "train.csv, row 3: no frames; none at all; fetch the file again.\n")
+    assert "a is 1" in out and (toy / "runs/one/toy.ipynb").exists()
+
+
+def test_a_defect_inside_a_notebook(aslkit, toy):
+    from papermill.exceptions import PapermillExecutionError
+
+    from aslkit.cli import main
+
+    with pytest.raises(PapermillExecutionError, match="(?s)Traceback.*ZeroDivisionError: ours"):
+        main(["run", "toy", "--name", "one", "-p", "fail", "ours"])
+
+
+def test_run_refuses(aslkit, toy):
+    code, _, err = aslkit("run", "toy", "--name", "../one")
+    assert code == 2 and "give a name, not a path" in err
+    code, _, err = aslkit("run", "toi", "--name", "one")
+    assert code == 2 and "write toy" in err and err.count("\n") == 1
+    code, _, err = aslkit("run", "toy", "--name", "one", "-p", "a")
+    assert code == 2 and "-p NAME VALUE" in err
+    assert not (toy / "runs").exists()
+
+
+def test_train_parameters_are_checked_before_anything_is_made(aslkit, toy):
+    pytest.importorskip("aslkit.training")
+    (toy / "kaggle_kernels/toy").rename(toy / "kaggle_kernels/train")
+    (toy / "kaggle_kernels/train/toy.ipynb").rename(toy / "kaggle_kernels/train/train.ipynb")
+    for name, value, expected in [
+        ("epoch", "3", "epochs"),
+        ("epochs", "many", "epochs"),
+        ("learning_rate", "1e", "learning_rate"),
+    ]:
+        code, out, err = aslkit("run", "train", "--name", "one", "-p", name, value)
+        assert code == 2 and expected in err and err.count("\n") == 1, err
+    assert not (toy / "runs").exists()
+    code, _, err = aslkit("run", "train", "--name", "one", "-p", "learning_rate", "1e-3", "-p", "epochs", "3")
+    assert code == 0, err
+    given = nbformat.read(toy / "runs/one/train.ipynb", 4).metadata.papermill.parameters
+    assert given["learning_rate"] == 0.001 and given["epochs"] == 3 and given["run"] == str(toy / "runs/one")
+    assert given["prepared"] == str(toy / "data/prepared")
+
+
+def test_runs(aslkit, tmp_path):
+    code, out, _ = aslkit("runs")
+    assert code == 0 and "no finished run" in out
+    for name, score in {"first": 0.5, "second": 0.75}.items():
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        metrics = {"score": score, "exact": 0.25, "clips": 60, "split": "by signer"}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        (folder / "params.json").write_text(json.dumps({"preset": "tiny", "epochs": 5, "seed": 0}))
+    (tmp_path / "runs/unfinished").mkdir()
+    code, out, _ = aslkit("runs")
+    assert [line.split()[0] for line in out.splitlines()] == ["run", "second", "first"]
+    code, out, _ = aslkit("runs", "--json")
+    assert [row["score"] for row in json.loads(out)] == [0.75, 0.5]
+
+
+# --- the real thing
+
+
+@pytest.mark.slow
+def test_a_real_submission(tmp_path):
+    "Grade and read through the command line, down to the process that runs the model."
+    import pandas as pd
+    from test_grading import clip_rows, convert, pack, read_first
+
+    from aslkit.competition import METADATA_COLUMNS
+
+    def aslkit(*arguments):
+        done = process(*arguments, cwd=tmp_path)
+        return done.returncode, done.stdout, done.stderr
+
+    pack(tmp_path / "submission.zip", convert(read_first))
+    (tmp_path / "corpus").mkdir()
+    clip_rows("12 elm st", 5).to_parquet(tmp_path / "corpus/a.parquet")
+    rows = pd.DataFrame([("a.parquet", 0, 5, 1, "12 elm st."), ("a.parquet", 0, 6, 1, "gone")], columns=METADATA_COLUMNS)
+    rows.to_csv(tmp_path / "corpus/train.csv", index=False)
+
+    code, out, err = aslkit("grade", "submission.zip", "--data", "corpus", "--set-aside", "--json")
+    report = json.loads(out)
+    assert (code, err, report["score"], report["clips"]) == (0, "", 0.9, 1)
+    assert report.keys() >= {"score", "exact", "clips", "latency_ms_p50", "latency_ms_p95", "size_bytes"}
+    assert aslkit("read", "submission.zip", "corpus/a.parquet") == (0, "12 elm st\n", "")
+    sentence = "corpus/a.parquet: no frames of sequence_id 6; fetch the file again, or remove the row from the CSV.\n"
+    assert aslkit("grade", "submission.zip", "--data", "corpus") == (2, "", sentence)
