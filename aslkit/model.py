@@ -303,9 +303,11 @@ class ConformerBlock(layers.Layer):
 PRESETS = {
     "tiny": {
         "description": "four blocks on the spelling hand alone; trains on a laptop",
-        "parameters": 1_073_596,
+        "parameters": 1_060_796,
         "landmark_set": "kit",
-        "arguments": {"style": "hand", "width": 128, "blocks": 4, "heads": 4, "kernel": 7, "expansion": 2, "stride": 2},
+        "arguments": {
+            "style": "hand", "depth": False, "width": 128, "blocks": 4, "heads": 4, "kernel": 7, "expansion": 2, "stride": 2,
+        },
     },
     "seed": {
         "description": "the network of the 52nd-place solution that the kit descends from",

@@ -284,7 +284,9 @@ def finish(
         "loss": loss, "split": "by signer", "corpus": corpus.fingerprint, "versions": _versions(),
         "parameters": reader.count_params(),
     }  # fmt: skip
-    reader.save_weights(run / "model.weights.h5")
+    bare = build_reader(params.preset)  # without the optimiser's two moments, which treble the file
+    bare.set_weights(reader.get_weights())
+    bare.save_weights(run / "model.weights.h5")
     _write_json(run / "model.json", {"preset": params.preset, "landmark_set": PRESETS[params.preset]["landmark_set"]})
     _write_json(run / "params.json", dataclasses.asdict(params))
     _write_json(run / "metrics.json", metrics)
