@@ -22,6 +22,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'aslkit.cli._grade': ('cli.html#_grade', 'aslkit/cli.py'),
                             'aslkit.cli._joined': ('cli.html#_joined', 'aslkit/cli.py'),
                             'aslkit.cli._kit_errors': ('cli.html#_kit_errors', 'aslkit/cli.py'),
+                            'aslkit.cli._load_keras': ('cli.html#_load_keras', 'aslkit/cli.py'),
                             'aslkit.cli._parameters': ('cli.html#_parameters', 'aslkit/cli.py'),
                             'aslkit.cli._prepare': ('cli.html#_prepare', 'aslkit/cli.py'),
                             'aslkit.cli._push': ('cli.html#_push', 'aslkit/cli.py'),

@@ -171,9 +171,24 @@ def run_notebook(
         raise KitError(problem, remedy) from None
     return out
 
-# %% ../nbs/14_cli.ipynb #ac93154e
+# %% ../nbs/14_cli.ipynb #57c3b1be
+def _load_keras() -> None:
+    "Import Keras on TensorFlow, or on the backend that is set, without the start-up messages of TensorFlow's libraries."
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    sys.stderr.flush()
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import keras  # noqa: F401
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
 def _train_parameters(given: dict[str, str], folder: Path, prepared: Path) -> dict[str, Any]:
     "What the training notebook gets: the given parameters, checked, and the folders."
+    _load_keras()
     from aslkit.training import TrainParams
 
     wanted = {"prepared": str(prepared)} | given | {"run": str(folder)}
@@ -195,7 +210,6 @@ def _run(
     parameters: Parameters = None,
 ) -> None:
     "Run a training notebook under a name."
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     from aslkit.settings import read_settings
 
     if Path(name).name != name:
@@ -239,6 +253,7 @@ def _export(
 ) -> None:
     "Turn a run into submission.zip."
     os.environ["KERAS_BACKEND"] = "tensorflow"  # only TensorFlow writes TFLite files
+    _load_keras()
     from aslkit.export import export
 
     path = export(_run_folder(run), out=out, precision=precision)
@@ -317,6 +332,7 @@ def _push(
 
     values = _parameters(parameters)
     if kernel == "train":
+        _load_keras()
         from aslkit.training import TrainParams
 
         params = TrainParams.from_dict(values)
