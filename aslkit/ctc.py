@@ -125,15 +125,17 @@ def ctc_loss(
     classes: Any,  # (B, L) int, padded with anything
     characters: Any,  # (B,) int, real characters of each phrase; 0 is allowed
     blank: int = BLANK,  # class that means "no character here"
-) -> Any:  # (B,) float32, nats; 0 for a clip that is too short for its label
+) -> Any:  # (B,) float32, nats; 0 for a clip that is empty or too short for its label
     "Minus the log of the summed probability of every path that collapses to the label."
     if len(logits.shape) != 3:
         raise ValueError(f"`logits` must be (B, T, C), got {tuple(logits.shape)}")
     frames, classes, characters = (ops.cast(x, "int32") for x in (frames, classes, characters))
+    if classes.shape[1] == 0:
+        classes = ops.pad(classes, ((0, 0), (0, 1)))
     logits = ops.cast(logits, "float32")
     logp = ops.log_softmax(ops.stop_gradient(logits))
     logz, share = _posterior(logp, frames, classes, characters, blank)
-    usable = ops.cast(feasible(classes, characters, frames), "float32")
+    usable = ops.cast(ops.logical_and(feasible(classes, characters, frames), frames > 0), "float32")
     real = ops.cast(ops.arange(ops.shape(logits)[1])[None] < frames[:, None], "float32")
     slope = ops.stop_gradient((ops.exp(logp) - share) * (real * usable[:, None])[:, :, None])
     attached = ops.sum(slope * (logits - ops.stop_gradient(logits)), (1, 2))

@@ -100,6 +100,7 @@ def recorded_bank() -> LetterBank:
     holds, paths, bodies, palms = {}, {}, [], []
     for letter, points in _recordings():
         hand, pose, face = points[:, 532:553], points[:, :33], points[:, 33:501]
+        pose[:, 15] = pose[:, [17, 19, 21]].mean(1)  # the idle wrist is missing in the recordings, its knuckles are not
         shoulders = pose[:, [11, 12]].mean(1, keepdims=True)
         width = np.linalg.norm(pose[:, 11, :2] - pose[:, 12, :2], axis=-1).mean()
         bodies.append((np.concatenate([face, pose], 1) - shoulders.mean(0)) / width)

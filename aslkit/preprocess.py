@@ -58,7 +58,9 @@ def spelling_hand_right(
 def _hand_features(points: Any, mask: Any, hand: Any, depth: bool) -> Any:
     "(B, T, P, 3) -> (B, T, F): shape of the spelling hand, way of its wrist, speed of both, seen, unseen."
     points = ops.take(points, hand, axis=2)
-    seen = ops.logical_and(ops.logical_not(ops.isnan(points[:, :, 0, 0])), mask)[:, :, None]  # (B, T, 1)
+    points = points if depth else points[..., :2]
+    whole = ops.logical_not(ops.any(ops.isnan(points), (2, 3)))  # a hand with a hole is no hand
+    seen = ops.logical_and(whole, mask)[:, :, None]  # (B, T, 1)
     points = ops.where(seen[..., None], points, 0.0)
     wrist = points[:, :, :1]
     flat = points[..., :2]

@@ -84,6 +84,9 @@ def _check(params: TrainParams) -> None:
     for name in ("epochs", "batch_size", "learning_rate", "clip_norm"):
         if getattr(params, name) <= 0:
             raise ParameterError(f"`{name}` is {getattr(params, name)}", "give a number above 0")
+    for name in ("weight_decay", "seed"):
+        if getattr(params, name) < 0:
+            raise ParameterError(f"`{name}` is {getattr(params, name)}", "give 0 or a number above 0")
     for name in ("held_out", "warmup"):
         if not 0 < getattr(params, name) < 1:
             raise ParameterError(f"`{name}` is {getattr(params, name)}", "give a share between 0 and 1")
@@ -91,10 +94,9 @@ def _check(params: TrainParams) -> None:
 # %% ../nbs/08_training.ipynb #a6549fb5
 def _typed(name: str, value: Any, kind: type) -> Any:
     "The value as `kind`, or `ParameterError`."
-    plain = isinstance(value, kind) and not isinstance(value, bool)
     try:
-        if plain or kind is str and isinstance(value, Path):
-            return kind(value)
+        if kind is str and isinstance(value, str | Path):
+            return str(value)
         if kind is not str and not isinstance(value, bool):
             number = float(value)
             if math.isfinite(number) and (kind is float or number == int(number)):
