@@ -1,0 +1,473 @@
+"Layers and presets: padding is inert, configs come back, half precision runs, weights learn, and both backends agree."
+
+import functools
+import inspect
+import json
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import tensorflow as tf
+
+from aslkit import model
+from aslkit.competition import CLASSES
+from aslkit.landmarks import LANDMARK_SETS
+from aslkit.model import (
+    PRESETS,
+    Attention,
+    ConformerBlock,
+    ConvolutionModule,
+    DropPath,
+    FeedForward,
+    FingerspellingReader,
+    MaskedConv,
+    build_reader,
+)
+from aslkit.preprocess import STYLES, Preprocess
+
+WIDTH = 8
+LAYERS = {
+    "conv": lambda **k: MaskedConv(6, 5, **k),
+    "conv even kernel": lambda **k: MaskedConv(6, 4, **k),
+    "conv strided": lambda **k: MaskedConv(6, 5, stride=2, **k),
+    "conv stride 3": lambda **k: MaskedConv(6, 5, stride=3, **k),
+    "conv causal": lambda **k: MaskedConv(6, 5, causal=True, **k),
+    "depthwise": lambda **k: MaskedConv(None, 5, **k),
+    "depthwise even kernel": lambda **k: MaskedConv(None, 4, use_bias=False, **k),
+    "depthwise causal": lambda **k: MaskedConv(None, 3, causal=True, use_bias=False, **k),
+    "attention rotary": lambda **k: Attention(2, "rotary", **k),
+    "attention relative": lambda **k: Attention(2, "relative", **k),
+    "drop path": lambda **k: DropPath(0.5, **k),
+    "feed forward": lambda **k: FeedForward(2, **k),
+    "convolution": lambda **k: ConvolutionModule(5, **k),
+    "convolution as in the seed": lambda **k: ConvolutionModule(3, causal=True, norm="batch", **k),
+    "block": lambda **k: ConformerBlock(2, 5, **k),
+    "block as in the seed": lambda **k: ConformerBlock(2, 3, positions="relative", causal=True, norm="batch", **k),
+}
+PREPROCESS = {
+    "hand": lambda **k: Preprocess(**k),
+    "hand flat": lambda **k: Preprocess(landmark_set="seed", depth=False, **k),
+    "hand thinned": lambda **k: Preprocess(limit=7, **k),
+    "parts": lambda **k: Preprocess(style="parts", **k),
+    "parts thinned": lambda **k: Preprocess(landmark_set="seed", style="parts", limit=6, **k),
+}
+SMALL = {  # a preset's architecture, small
+    "tiny": {"width": 16, "blocks": 1, "heads": 2},
+    "seed": {"width": 16, "blocks": 2, "heads": 2, "head_width": 24},
+}
+
+
+def small(preset, **changes):
+    return build_reader(preset, **SMALL[preset], **changes)
+
+
+def wake(layer):
+    "Give every weight a value that follows from its place and shape; none stays at a zero or one that could hide a mistake."
+    rng = np.random.default_rng(0)
+    for variable in layer.weights:
+        noise = rng.normal(size=variable.shape)
+        if variable.name in ("gamma", "moving_variance"):
+            variable.assign(np.exp(0.1 * noise))
+        else:
+            variable.assign(noise * (0.1 if len(variable.shape) < 2 else np.prod(variable.shape[:-1]) ** -0.5))
+    return layer
+
+
+def points_of(layer):
+    settings = layer.settings if isinstance(layer, FingerspellingReader) else layer.get_config()
+    return len(LANDMARK_SETS[settings["landmark_set"]].points)
+
+
+def inputs_for(layer, batch, length, seed=0):
+    "Random inputs (B, T, ...); landmarks lose a hand here and there."
+    rng = np.random.default_rng(seed)
+    if not isinstance(layer, (Preprocess, FingerspellingReader)):
+        return rng.normal(size=(batch, length, WIDTH)).astype("float32")
+    landmarks = rng.uniform(0.2, 0.8, (batch, length, points_of(layer), 3)).astype("float32")
+    for part in ("left_hand", "right_hand"):
+        positions = LANDMARK_SETS["kit" if points_of(layer) == 130 else "seed"].parts[part]
+        clip, frame = np.nonzero(rng.random((batch, length)) < (0.2 if part == "right_hand" else 0.5))
+        landmarks[clip[:, None], frame[:, None], positions] = np.nan
+    return landmarks
+
+
+def apply(layer, values, frames, **kwargs):
+    "Outputs (B, N, ...) and the number of real steps of each clip."
+    frames = np.asarray(frames, "int32")
+    if isinstance(layer, FingerspellingReader):
+        found = layer({"landmarks": values, "frames": frames}, **kwargs)
+        return found["logits"], np.array(found["steps"])
+    if isinstance(layer, Preprocess):
+        features, mask = layer(values, frames)
+        return features, np.array(mask).sum(1)
+    if isinstance(layer, (DropPath, FeedForward)):
+        return layer(values, **kwargs), frames
+    mask = np.arange(values.shape[1])[None] < frames[:, None]
+    return layer(values, mask=mask, **kwargs), -(-frames // getattr(layer, "stride", 1))
+
+
+def assert_padding_inert(layer, frames, padded=0, seed=0, tolerance=1e-4):
+    "Each clip alone and in a batch padded with rubbish: the same number of steps and the same outputs."
+    frames = np.asarray(frames)
+    values = inputs_for(layer, len(frames), max(frames) + padded, seed)  # frames beyond a clip's own are as random as its own
+    together, steps = apply(layer, values, frames)
+    assert np.isfinite(np.array(together)).all()
+    for i, n in enumerate(frames):
+        alone, own_steps = apply(layer, values[i : i + 1, :n], [n])
+        assert own_steps[0] == steps[i] > 0
+        n = steps[i]
+        np.testing.assert_allclose(np.array(alone)[0, :n], np.array(together)[i, :n], atol=tolerance, rtol=1e-4)
+
+
+def assert_same(found, wanted, steps, tolerance=1e-4):
+    "Equal on every clip's real steps."
+    for i, n in enumerate(steps):
+        np.testing.assert_allclose(np.array(found)[i, :n], np.array(wanted)[i, :n], atol=tolerance, rtol=tolerance)
+
+
+def built(make, **kwargs):
+    keras.utils.set_random_seed(0)
+    layer = make(**kwargs)
+    apply(layer, inputs_for(layer, 1, 3), [3])
+    return wake(layer)
+
+
+def test_every_layer_is_listed():
+    classes = [c for c in vars(model).values() if inspect.isclass(c) and c.__module__ == model.__name__]
+    layers = {c for c in classes if issubclass(c, keras.Layer) and not issubclass(c, keras.Model)}
+    assert layers == {type(make()) for make in LAYERS.values()}
+
+
+# --- padding
+
+
+LENGTHS = st.lists(st.integers(1, 17), min_size=1, max_size=4)
+
+
+@pytest.mark.parametrize("make", (LAYERS | PREPROCESS).values(), ids=(LAYERS | PREPROCESS).keys())
+def test_padding_is_inert(make):
+    layer = built(make)
+
+    @settings(deadline=None, max_examples=5)
+    @given(LENGTHS, st.integers(0, 6), st.integers(0, 99))
+    def check(frames, padded, seed):
+        assert_padding_inert(layer, frames, padded, seed)
+
+    check()
+    assert_padding_inert(layer, [1, 2, 7, 8, 16], 3)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_padding_is_inert_in_a_whole_preset(preset):
+    reader = build_reader(preset)
+    assert reader.count_params() == PRESETS[preset]["parameters"]
+    assert_padding_inert(reader, [5, 8, 33, 1], 4)
+    if limit := reader.settings["limit"]:
+        assert_padding_inert(reader, [limit - 1, limit + 37], 2)
+
+
+@pytest.mark.parametrize("preset", SMALL)
+@pytest.mark.parametrize("changes", [{"stride": 1}, {"stride": 3, "norm": "batch", "causal": True, "positions": "relative"}])
+def test_padding_is_inert_in_a_reader(preset, changes):
+    assert_padding_inert(wake(small(preset, **changes)), [1, 2, 9, 14], 5)
+
+
+@pytest.mark.parametrize("preset", SMALL)
+def test_more_padding_changes_nothing_while_training(preset):
+    "Nor the running statistics of batch norms: they count real frames only."
+    off = {"dropout": 0.0, "drop_feed": 0.0, "drop_mix": 0.0, "stem_dropout": 0.0, "head_dropout": 0.0}
+    reader = wake(small(preset, **off))
+    start = reader.get_weights()
+    values, frames = inputs_for(reader, 3, 12), np.array([12, 5, 8])
+    found = []
+    for extra in (0, 9):
+        reader.set_weights(start)
+        longer = np.pad(values, ((0, 0), (0, extra), (0, 0), (0, 0)), constant_values=np.nan)
+        logits, steps = apply(reader, longer, frames, training=True)
+        found.append([*(np.array(logits)[i, :n] for i, n in enumerate(steps)), *reader.get_weights()])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+    assert any((a != b).any() for a, b in zip(start, reader.get_weights())) == (preset == "seed")
+
+
+# --- configs
+
+
+@pytest.mark.parametrize("make", (LAYERS | PREPROCESS).values(), ids=(LAYERS | PREPROCESS).keys())
+def test_config_comes_back(make):
+    layer = built(make)
+    written = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
+    again = keras.saving.deserialize_keras_object(written)
+    assert type(again) is type(layer) and again.get_config() == layer.get_config()
+    values = inputs_for(layer, 2, 9)
+    apply(again, values, [9, 4])
+    again.set_weights(layer.get_weights())
+    for a, b in zip(apply(layer, values, [9, 4]), apply(again, values, [9, 4])):
+        np.testing.assert_array_equal(np.array(a), np.array(b))
+
+
+@pytest.mark.parametrize("preset", SMALL)
+def test_config_of_a_reader_comes_back(preset):
+    reader = wake(small(preset))
+    config = json.loads(json.dumps(reader.get_config()))
+    again = FingerspellingReader.from_config(config)
+    values = inputs_for(reader, 2, 9)
+    apply(again, values, [9, 4])
+    again.set_weights(reader.get_weights())
+    assert again.settings == reader.settings and again.name == reader.name
+    np.testing.assert_array_equal(apply(again, values, [9, 4])[0], apply(reader, values, [9, 4])[0])
+
+
+def test_weights_come_back_from_a_file(tmp_path):
+    reader, other = wake(small("seed")), small("seed")
+    reader.save_weights(tmp_path / "model.weights.h5")
+    other.load_weights(tmp_path / "model.weights.h5")
+    for a, b in zip(reader.get_weights(), other.get_weights(), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+# --- half precision
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())
+def test_bfloat16_layer(make):
+    exact, half = built(make), built(make, dtype="mixed_bfloat16")
+    half.set_weights(exact.get_weights())
+    assert {v.dtype for v in half.trainable_variables} <= {"float32"}
+    values = inputs_for(exact, 3, 12)
+    wanted, steps = apply(exact, values, [12, 5, 8])
+    found, _ = apply(half, values, [12, 5, 8])
+    assert found.dtype == tf.bfloat16
+    assert_same(tf.cast(found, "float32"), wanted, steps, 0.1)
+
+
+@pytest.mark.parametrize("preset", SMALL)
+def test_bfloat16_reader(preset):
+    "Landmarks are prepared and scores are given in float32 whatever the policy."
+    exact = wake(small(preset))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    half = small(preset)
+    half.set_weights(exact.get_weights())
+    assert half.blocks[0].compute_dtype == "bfloat16" and half.preprocess.compute_dtype == "float32"
+    values = inputs_for(exact, 2, 20)
+    (found, _), (wanted, steps) = apply(half, values, [20, 13]), apply(exact, values, [20, 13])
+    assert found.dtype == tf.float32
+    assert_same(found, wanted, steps, 0.1)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_preprocess_keeps_float32(style):
+    layer = Preprocess(style=style, dtype="mixed_bfloat16")
+    values = inputs_for(layer, 2, 9)
+    plain = Preprocess(style=style)
+    np.testing.assert_array_equal(apply(layer, values, [9, 4])[0], apply(plain, values, [9, 4])[0])
+    assert apply(plain, values.astype("float16"), [9, 4])[0].dtype == tf.float32
+
+
+# --- gradients
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())
+def test_gradients_are_finite(make, dtype):
+    layer = built(make, dtype=dtype)
+    values = tf.Variable(inputs_for(layer, 3, 12))
+    with tf.GradientTape() as tape:
+        found = tf.cast(apply(layer, values, [12, 5, 8], training=True)[0], "float32")
+        loss = tf.reduce_sum(found * np.random.default_rng(1).normal(size=found.shape))
+    variables = [values, *(v.value for v in layer.trainable_variables)]
+    for variable, gradient in zip(variables, tape.gradient(loss, variables)):
+        assert np.isfinite(gradient.numpy()).all(), variable.name
+        assert gradient.numpy().any() or isinstance(layer, DropPath), variable.name
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_preprocess_has_a_finite_gradient_where_nothing_is_seen(style):
+    layer = Preprocess(style=style)
+    values = inputs_for(layer, 3, 8)
+    values[0], values[1, 2:] = np.nan, 0.5  # nothing seen; every point in one place
+    values = tf.Variable(values)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(apply(layer, values, [8, 8, 4])[0])
+    assert np.isfinite(tape.gradient(loss, values).numpy()).all()
+
+
+@pytest.mark.parametrize("style", ["hand", "parts"])
+def test_one_missing_point_leaves_finite_features(style):
+    "Trackers give hands whole or not at all, but an infinity or another tracker does not."
+    layer = Preprocess(style=style)
+    values = np.nan_to_num(inputs_for(layer, 1, 8), nan=0.5)
+    values[0, 3, LANDMARK_SETS["kit"].parts["right_hand"][8], 1] = np.inf
+    features, _ = apply(layer, values, [8])
+    assert np.isfinite(np.array(features)).all()
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("preset", SMALL)
+def test_training_step(preset, precision):
+    "One clip shows nothing, one has infinities, one is too short for its label; every weight still gets a finite gradient."
+    keras.config.set_dtype_policy(precision)
+    keras.utils.set_random_seed(0)
+    reader = wake(small(preset, augment="light", drop_feed=0.0, drop_mix=0.0))  # or a branch may rest in all four clips
+    values = inputs_for(reader, 4, 24).astype("float16")
+    values[0], values[1, 3, 5] = np.nan, np.inf
+    inputs = {"landmarks": values, "frames": np.array([24, 20, 3, 24], "int32")}
+    labels = {"classes": np.tile(np.arange(6), (4, 1)), "characters": np.array([4, 0, 6, 5])}
+    with tf.GradientTape() as tape:
+        loss = reader.compute_loss(inputs, labels, reader(inputs, training=True))
+    variables = [v.value for v in reader.trainable_variables]
+    for variable, gradient in zip(reader.trainable_variables, tape.gradient(loss, variables)):
+        assert gradient is not None and np.isfinite(gradient.numpy()).all(), variable.path
+    start = reader.get_weights()
+    reader.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)
+    assert np.isfinite(reader.train_on_batch(inputs, labels))
+    assert all(np.isfinite(w).all() for w in reader.get_weights())
+    assert all((a != b).any() for a, b in zip(start, reader.get_weights()))
+
+
+# --- every argument means something
+
+
+ARGUMENTS = {  # argument: another value, and what it changes
+    "landmark_set": ("seed", "parameters"),
+    "style": ("hand", "parameters"),
+    "depth": (False, "parameters of style hand"),
+    "limit": (6, "output"),
+    "width": (24, "parameters"),
+    "blocks": (2, "parameters"),
+    "heads": (4, "output"),
+    "kernel": (3, "parameters"),
+    "positions": ("relative", "parameters"),
+    "causal": (True, "output"),
+    "expansion": (2, "parameters"),
+    "norm": ("batch", "parameters"),
+    "dropout": (0.5, "training"),
+    "drop_feed": (0.5, "training"),
+    "drop_mix": (0.5, "training"),
+    "stride": (2, "parameters"),
+    "stem_dropout": (0.5, "training"),
+    "head_width": (12, "parameters"),
+    "head_dropout": (0.5, "training"),
+    "augment": ("light", "training"),
+}
+
+
+@functools.cache
+def behaviour(**changes):
+    "Parameters, logits and logits while training, of a reader whose weights follow from their order and shape alone."
+    keras.utils.set_random_seed(0)
+    reader = FingerspellingReader(**({"style": "parts", "width": 16, "blocks": 1, "heads": 2, "kernel": 5} | changes))
+    values, frames = inputs_for(reader, 4, 12), np.array([12, 9, 12, 4])
+    apply(reader, values, frames)
+    wake(reader)
+    return reader.count_params(), *(np.array(apply(reader, values, frames, training=t)[0]) for t in (False, True))
+
+
+def test_every_argument_is_listed():
+    assert set(ARGUMENTS) == set(inspect.signature(FingerspellingReader).parameters) - {"kwargs"}
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_argument(name):
+    value, what = ARGUMENTS[name]
+    common = {"style": "hand"} if what.endswith("style hand") else {}
+    count, plain, trained = behaviour(**common)
+    new_count, new_plain, new_trained = behaviour(**common, **{name: value})
+    np.testing.assert_array_equal(plain, trained)  # nothing is dropped by default
+    if what.startswith("parameters"):
+        assert new_count != count
+        return
+    assert new_count == count
+    if what == "output":
+        assert new_plain.shape != plain.shape or np.abs(new_plain - plain).max() > 1e-3
+    else:
+        np.testing.assert_array_equal(new_plain, plain)
+        assert np.abs(new_trained - plain).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"positions": "absolute"}, {"style": "hands"}, {"landmark_set": "all"}, {"augment": "heavy"}, {"norm": "group"}],
+)
+@pytest.mark.filterwarnings("ignore:.*build")
+def test_wrong_argument_is_named(arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments.values()))):
+        behaviour(**arguments)
+
+
+def test_unknown_preset():
+    with pytest.raises(ValueError, match=r"one of \['seed', 'tiny'\], got 'small'"):
+        build_reader("small")
+
+
+def test_the_seeds_parameters():
+    "The count that its authors published."
+    reader = build_reader("seed")
+    assert reader.count_params() == PRESETS["seed"]["parameters"] == 19_208_764
+    assert sum(int(np.prod(v.shape)) for v in reader.trainable_variables) == 19_202_620
+
+
+def test_steps_are_frames_over_stride():
+    for stride in (1, 2, 3):
+        reader = small("tiny", stride=stride)
+        logits, steps = apply(reader, inputs_for(reader, 4, 10), [10, 9, 2, 1])
+        assert logits.shape == (4, -(-10 // stride), CLASSES)
+        assert steps.tolist() == [-(-n // stride) for n in (10, 9, 2, 1)]
+
+
+# --- the other backend
+
+
+READ_AND_TRAIN = """
+from aslkit.model import build_reader
+changes = {"seed": {"width": 16, "blocks": 2, "heads": 2, "head_width": 24},
+           "tiny": {"width": 16, "blocks": 1, "heads": 2, "augment": "light"}}
+for name in ("seed", "tiny"):
+    reader = build_reader(name, **changes[name])
+    reader.load_weights(str(given[f"{name}_weights"]))
+    inputs = {"landmarks": given[f"{name}_landmarks"], "frames": given["frames"]}
+    read = jax.jit(lambda inputs: reader(inputs))(inputs)
+    found[f"{name}_logits"], found[f"{name}_steps"] = read["logits"], read["steps"]
+keras.utils.set_random_seed(0)
+reader.compile(keras.optimizers.Adam(1e-2))
+labels = {"classes": given["classes"], "characters": given["characters"]}
+found["losses"] = np.array([reader.train_on_batch(inputs, labels) for _ in range(15)])
+reader.save_weights(str(given["trained"]))
+found["trained_logits"] = jax.jit(lambda inputs: reader(inputs))(inputs)["logits"]
+"""
+
+
+def test_jax_reads_and_trains(on_jax, tmp_path):
+    "Weights written by either backend give the other's logits; on JAX the loss falls as well."
+    readers = {preset: wake(small(preset)) for preset in SMALL}
+    frames = np.array([20, 13, 1, 8], "int32")
+    given = {"frames": frames, "classes": np.tile(np.arange(3), (4, 1)), "characters": np.array([3, 3, 0, 2])}
+    given["trained"] = str(tmp_path / "trained.weights.h5")
+    for name, reader in readers.items():
+        given[f"{name}_weights"] = str(tmp_path / f"{name}.weights.h5")
+        given[f"{name}_landmarks"] = inputs_for(reader, 4, 20)
+        reader.save_weights(given[f"{name}_weights"])
+    found = on_jax(READ_AND_TRAIN, **given)
+    for name, reader in readers.items():
+        assert_same(found[f"{name}_logits"], *apply(reader, given[f"{name}_landmarks"], frames))
+        assert found[f"{name}_logits"].std() > 0.1
+    assert np.isfinite(found["losses"]).all()
+    assert found["losses"][-3:].mean() < 0.8 * found["losses"][:3].mean()
+    readers["tiny"].load_weights(given["trained"])
+    assert_same(found["trained_logits"], *apply(readers["tiny"], given["tiny_landmarks"], frames))
+
+
+def test_tensorflow_trains():
+    keras.utils.set_random_seed(0)
+    reader = small("tiny", augment="light")
+    reader.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
+    inputs = {"landmarks": inputs_for(reader, 4, 20), "frames": np.array([20, 13, 1, 8], "int32")}
+    labels = {"classes": np.tile(np.arange(3), (4, 1)), "characters": np.array([3, 3, 0, 2])}
+    losses = np.array([reader.train_on_batch(inputs, labels) for _ in range(15)])
+    assert np.isfinite(losses).all() and losses[-3:].mean() < 0.8 * losses[:3].mean()

@@ -1,0 +1,247 @@
+"Parameters that cannot be misspelt, runs that repeat byte by byte, and the whole road from stitching to grading."
+
+import copy
+import dataclasses
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import aslkit.model
+import aslkit.training as training
+from aslkit.competition import FALLBACK, METADATA_COLUMNS, ParameterError, read_metadata, score
+from aslkit.corpus import Corpus, prepare
+from aslkit.ctc import greedy
+from aslkit.export import export
+from aslkit.grading import grade
+from aslkit.training import TrainParams, WarmupCosine, compiled_reader, finish, fit, load_reader, read_all, split
+
+# --- parameters
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"lerning_rate": 1e-3}, "`learning_rate`"),
+        ({"batchsize": 8}, "`batch_size`"),
+        ({"epoch": 8}, "`epochs`"),
+        ({"zzz": 1}, "known are prepared, run, preset"),
+        ({"epochs": "many"}, "parameter `epochs` is 'many'; give a whole number"),
+        ({"epochs": 2.5}, "give a whole number"),
+        ({"epochs": True}, "give a whole number"),
+        ({"epochs": None}, "give a whole number"),
+        ({"epochs": [3]}, "give a whole number"),
+        ({"epochs": float("inf")}, "give a whole number"),
+        ({"learning_rate": "fast"}, "parameter `learning_rate` is 'fast'; give a number"),
+        ({"learning_rate": float("nan")}, "give a number"),
+        ({"clip_norm": float("inf")}, "give a number"),
+        ({"learning_rate": False}, "give a number"),
+        ({"preset": 3}, "parameter `preset` is 3; give text"),
+        ({"run": None}, "give text"),
+        ({"preset": "huge"}, "`preset` is 'huge'; choose one of tiny, seed"),
+        ({"augment": "heavy"}, "choose one of none, light"),
+        ({"precision": "float16"}, "choose one of float32, mixed_bfloat16, mixed_float16"),
+        ({"epochs": 0}, "`epochs` is 0; give a number above 0"),
+        ({"batch_size": -4}, "above 0"),
+        ({"learning_rate": 0}, "above 0"),
+        ({"clip_norm": 0.0}, "above 0"),
+        ({"held_out": 0}, "between 0 and 1"),
+        ({"held_out": 1.0}, "between 0 and 1"),
+        ({"warmup": 1.5}, "between 0 and 1"),
+        ({"weight_decay": -0.1}, "weight_decay"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_wrong_parameter(values, says):
+    with pytest.raises(ParameterError) as error:
+        TrainParams.from_dict({"epochs": 1} | values)
+    text = str(error.value)
+    assert says in text and text.endswith(".") and "\n" not in text and text.count(". ") == 0
+
+
+def test_right_parameters():
+    "Papermill passes numbers as text, JSON passes whole numbers as floats."
+    given = {"learning_rate": "1e-3", "epochs": 2.0, "batch_size": "8", "run": Path("runs/x"), "weight_decay": 0}
+    found = TrainParams.from_dict(given)
+    assert found == TrainParams(learning_rate=1e-3, epochs=2, batch_size=8, run="runs/x", weight_decay=0.0)
+    assert [type(v) for v in dataclasses.asdict(found).values()] == [type(f.default) for f in dataclasses.fields(TrainParams)]
+    assert TrainParams.from_dict({}) == TrainParams() == TrainParams.from_dict(dataclasses.asdict(TrainParams()))
+
+
+def test_learning_rate():
+    rate = WarmupCosine(2.0, 10, 100)
+    values = np.array([float(rate(step)) for step in range(100)])
+    assert values.max() == pytest.approx(2.0, rel=1e-3) and values.argmax() in (9, 10)
+    assert (np.diff(values[:10]) > 0).all() and (np.diff(values[10:]) < 0).all() and values[0] > 0 and values[-1] < 0.01
+    assert WarmupCosine.from_config(rate.get_config()).get_config() == rate.get_config()
+
+
+# --- runs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    "The preset `tiny`, smaller, and two lengths of batches only."
+    with pytest.MonkeyPatch.context() as patch:
+        presets = copy.deepcopy(aslkit.model.PRESETS)
+        presets["tiny"]["arguments"] |= {"width": 32, "blocks": 1, "heads": 2, "dropout": 0.1}
+        for module in (aslkit.model, training):
+            patch.setattr(module, "PRESETS", presets)
+        patch.setattr(training, "BUCKETS", (96, 192))
+        yield
+
+
+@pytest.fixture(scope="module")
+def corpus(stitched, tmp_path_factory):
+    out = tmp_path_factory.mktemp("prepared")
+    prepare(stitched, out, workers=1, progress=False)
+    return Corpus(out)
+
+
+def train(corpus, run, **changes):
+    "The steps that the training notebook takes."
+    given = {"prepared": str(corpus.path) if hasattr(corpus, "path") else "", "run": str(run), "epochs": 2, "batch_size": 8}
+    params = TrainParams.from_dict(given | changes)
+    train_rows, held_rows = split(params, corpus)
+    clips, held = training.batches(params, corpus, train_rows, True), training.batches(params, corpus, held_rows, False)
+    reader = compiled_reader(params, len(clips))
+    history = fit(params, reader, clips, held)
+    metrics = finish(params, corpus, reader, held)
+    return SimpleNamespace(
+        params=params,
+        reader=reader,
+        history=history.history,
+        metrics=metrics,
+        run=Path(run),
+        held=held,
+        rows=(train_rows, held_rows),
+    )
+
+
+@pytest.fixture(scope="module")
+def done(corpus, tmp_path_factory):
+    return train(corpus, tmp_path_factory.mktemp("run"))
+
+
+def test_files_of_a_run(done):
+    names = {path.name for path in done.run.iterdir()}
+    assert names == {
+        "history.csv", "tensorboard", "checkpoint.weights.h5", "model.weights.h5", "model.json", "params.json", "metrics.json",
+        "held_out.csv", "readings.csv",
+    }  # fmt: skip
+    history = pd.read_csv(done.run / "history.csv")
+    assert len(history) == 2 and {"epoch", "loss", "val_loss", "val_score"} <= set(history)
+    assert np.isfinite(history.to_numpy(float)).all()
+    np.testing.assert_allclose(history.val_loss, done.history["val_loss"], rtol=1e-6)
+    assert [p for p in (done.run / "tensorboard").rglob("events.out.tfevents.*") if p.stat().st_size > 100]
+    assert json.loads((done.run / "params.json").read_text()) == dataclasses.asdict(done.params)
+    assert json.loads((done.run / "model.json").read_text()) == {"preset": "tiny", "landmark_set": "kit"}
+    assert json.loads((done.run / "metrics.json").read_text()) == json.loads(json.dumps(done.metrics))
+
+
+def test_metrics(done, corpus):
+    readings = pd.read_csv(done.run / "readings.csv", keep_default_na=False, dtype=str)
+    assert score(readings.phrase, readings.reading) == pytest.approx(done.metrics["score"])
+    assert done.metrics["clips"] == len(readings) == sum(kind["clips"] for kind in done.metrics["by_kind"].values())
+    assert done.metrics["split"] == "by signer" and done.metrics["corpus"] == corpus.fingerprint
+    assert done.metrics["parameters"] == done.reader.count_params()
+    assert done.metrics["score"] == pytest.approx(done.history["val_score"][-1])  # the last epoch's network is the one kept
+    assert done.metrics["loss"] == pytest.approx(done.history["val_loss"][-1], rel=1e-5)
+
+
+def test_held_out_people_are_not_trained_on(done, corpus, stitched):
+    rows, held = done.rows
+    people = corpus.clips.participant_id
+    assert not set(people.iloc[rows]) & set(people.iloc[held])
+    assert set(corpus.clips["set"].iloc[held]) == {"train"} and "supplemental" in set(corpus.clips["set"].iloc[rows])
+    table = read_metadata(done.run / "held_out.csv")
+    assert list(table.columns) == METADATA_COLUMNS
+    train_csv = read_metadata(stitched / "train.csv").set_index("sequence_id")
+    pd.testing.assert_frame_equal(train_csv.loc[table.sequence_id].reset_index()[METADATA_COLUMNS], table, check_dtype=False)
+
+
+def test_the_last_checkpoint_is_the_result(done):
+    checkpoint = aslkit.model.build_reader("tiny")
+    checkpoint.load_weights(done.run / "checkpoint.weights.h5")
+    for a, b in zip(checkpoint.get_weights(), done.reader.get_weights(), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_load_reader(done):
+    again = load_reader(done.run)
+    for a, b in zip(again.get_weights(), done.reader.get_weights(), strict=True):
+        assert a.tobytes() == b.tobytes()
+    table, loss = read_all(again, done.held)
+    assert score(table.phrase, table.reading) == done.metrics["score"] and loss == pytest.approx(done.metrics["loss"], rel=1e-5)
+    assert again.settings["augment"] == "none"
+
+
+def test_read_all_keeps_the_order_of_rows(done, corpus):
+    table, _ = read_all(done.reader, done.held)
+    assert table.row.tolist() == done.rows[1].tolist()
+    assert table.phrase.tolist() == corpus.clips.phrase.iloc[done.rows[1]].tolist()
+    for row, reading in zip(table.row[:3], table.reading[:3]):
+        clip = corpus.landmarks(row)[None]
+        if clip.shape[1] <= training.BUCKETS[-1]:
+            read = done.reader({"landmarks": clip, "frames": np.array([clip.shape[1]], "int32")})
+            assert greedy(read["logits"], read["steps"]) == [reading]
+
+
+def test_same_seed_same_bytes(done, corpus, tmp_path):
+    "Weights, history and readings; another seed gives others."
+    again = train(corpus, tmp_path / "again")
+    for a, b in zip(again.reader.get_weights(), done.reader.get_weights(), strict=True):
+        assert a.tobytes() == b.tobytes()
+    for name in ("history.csv", "readings.csv", "held_out.csv", "metrics.json"):
+        assert (again.run / name).read_bytes() == (done.run / name).read_bytes(), name
+    other = train(corpus, tmp_path / "other", seed=1, epochs=1)
+    assert any((a != b).any() for a, b in zip(other.reader.get_weights(), done.reader.get_weights()))
+    start = compiled_reader(done.params, 5).get_weights()
+    assert all((a != b).any() for a, b in zip(start, done.reader.get_weights()))  # every weight has learnt
+
+
+def test_half_precision_run(corpus, tmp_path):
+    half = train(corpus, tmp_path / "half", precision="mixed_bfloat16", epochs=1)
+    assert half.reader.blocks[0].compute_dtype == "bfloat16"
+    assert np.isfinite(half.history["loss"]).all() and np.isfinite(half.metrics["loss"])
+    assert load_reader(half.run).blocks[0].compute_dtype == "float32"
+
+
+def test_training_learns(corpus, tmp_path):
+    "On a handful of clips the loss falls far below that of saying nothing."
+    params = TrainParams(run=str(tmp_path), epochs=9, batch_size=8, augment="none", learning_rate=5e-3)
+    clips = training.batches(params, corpus, range(16), True)
+    reader = compiled_reader(params, len(clips))
+    loss = reader.fit(clips, epochs=9, shuffle=False, verbose=0).history["loss"]
+    assert loss[-1] < 0.75 * loss[0] and np.isfinite(loss).all()
+
+
+@pytest.mark.parametrize("missing", ["model.json", "model.weights.h5"])
+def test_a_run_that_is_not_complete(tmp_path, missing):
+    for name in {"model.json", "model.weights.h5"} - {missing}:
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(ParameterError, match=f"holds no {missing}.*train first"):
+        load_reader(tmp_path)
+
+
+# --- the whole road
+
+
+def test_stitch_prepare_train_export_grade(done, stitched):
+    "The graded score of the exported file is that of the network, but for clips that read as nothing."
+    submission = export(done.run)
+    assert submission == done.run / "submission.zip"
+    report = grade(submission, stitched, done.run / "held_out.csv", out=done.run / "graded.csv")
+    assert report["clips"] == done.metrics["clips"] and report["size_bytes"] < 1_000_000
+    own = pd.read_csv(done.run / "readings.csv", keep_default_na=False, dtype={"reading": str}).set_index("sequence_id")
+    graded = pd.read_csv(done.run / "graded.csv", keep_default_na=False, dtype={"reading": str}).set_index("sequence_id")
+    wanted = own.reading.where(own.reading != "", FALLBACK).loc[graded.index]
+    assert (graded.phrase == own.phrase.loc[graded.index]).all()
+    assert (wanted == graded.reading).mean() >= 0.8  # prepared clips are float16, and longer ones thinned
+    assert report["fallback"] == (graded.reading == FALLBACK).sum()
