@@ -186,7 +186,7 @@ def torn(clip):
     "Hands of which the tracker gives some points, infinite ones, or two of three coordinates."
     infinite, holes, tip = clip.copy(), clip.copy(), clip.copy()
     infinite[::3, ::5], infinite[1::3, 1::7] = np.inf, -np.inf
-    holes[:, 1::2, 2] = np.nan
+    holes[:, 1::2, 1] = np.nan
     tip[4, POINTS.index("right_hand_8")] = np.nan
     return {"infinite": infinite, "holes": holes, "tip": tip}
 
@@ -201,6 +201,11 @@ def test_torn_hands_read_as_in_keras(clips, name):
     reader = READERS["tiny small"]()
     (logits,) = logits_of(reader, [torn(clips[0])[name][:, points_of(reader)].astype("float32")])
     assert np.isfinite(logits).all()
+
+
+def test_no_frame_reads_as_one_unseen_frame(exported):
+    nothing, unseen = (np.full((n, len(exported.columns)), np.nan, "float32") for n in (0, 1))
+    assert exported.read(nothing) == exported.read(unseen)
 
 
 def test_lengths_in_any_order(exported):

@@ -181,7 +181,7 @@ def test_padding_is_inert_in_a_reader(preset, changes):
 @pytest.mark.parametrize("preset", SMALL)
 def test_more_padding_changes_nothing_while_training(preset):
     "Nor the running statistics of batch norms: they count real frames only."
-    off = {"dropout": 0.0, "drop_feed": 0.0, "drop_mix": 0.0, "stem_dropout": 0.0, "head_dropout": 0.0}
+    off = {"limit": None, "dropout": 0.0, "drop_feed": 0.0, "drop_mix": 0.0, "stem_dropout": 0.0, "head_dropout": 0.0}
     reader = wake(small(preset, **off))
     start = reader.get_weights()
     values, frames = inputs_for(reader, 3, 12), np.array([12, 5, 8])
