@@ -4,12 +4,13 @@ Modules:
 
 - `aslkit.augment`: Other tempos, other cameras, lost fingers: variations of whole padded batches, on the accelerator.
 - `aslkit.cli`: The `aslkit` command: each step of the road in one line. What a line does is one function call in a notebook.
+- `aslkit.clips`: How people spell and what a tracker sees of it: phrases become clips of 543 points, many at once.
 - `aslkit.competition`: The contract: characters, columns, metric, submission. Everything else in the kit may change; this may not.
 - `aslkit.corpus`: From the competition's files to batches: one memory-mapped Arrow data set, honest splits, little padding.
 - `aslkit.ctc`: From frame scores to text, and the loss that teaches it.
 - `aslkit.export`: From a trained network to the two files that the competition wants: one graph of built-in operations, landmarks in, characters out.
 - `aslkit.grading`: What a submission would score: the competition's own procedure, with the model in a process of its own.
-- `aslkit.hands`: A bank of real recorded letters, a hand that can be bent and regrown, and the signs for all 59 characters.
+- `aslkit.hands`: A bank of real recorded letters, a hand of bones and joints, and the signs for all 59 characters.
 - `aslkit.kernels`: From a notebook in the repository to a running notebook on Kaggle, in one command.
 - `aslkit.landmarks`: Which of the 543 points a model sees, which part each belongs to, its mirror twin, and its bones.
 - `aslkit.model`: Conformer-CTC: convolution sees a finger move, attention sees the phrase, CTC reads.
@@ -17,7 +18,8 @@ Modules:
 - `aslkit.plots`: Pictures of hands, of what is read from them, and of how training went. One look for all.
 - `aslkit.preprocess`: From landmarks with holes to features: one Keras layer, the same in training and inside the exported model.
 - `aslkit.settings`: One small file that a competitor edits, and what the kit makes of it.
-- `aslkit.stitch`: Real recorded letters, stitched into a corpus in the competition's exact file layout: the embedded default for everybody without the 180 GB.
+- `aslkit.signers`: Synthetic people: hands, habits, tempo, body and camera, drawn from a number.
+- `aslkit.stitch`: Real recorded letters, stitched into a corpus in the competition's exact file layout, or straight into the prepared form: the embedded default for everybody without the 180 GB.
 - `aslkit.training`: From prepared clips to a run folder: parameters that cannot be misspelt, Keras `fit`, and the competition's metric on people never seen."""
 
 __version__ = "0.1.0"

@@ -94,6 +94,29 @@ def _say(report: Any, as_json: bool, text: str) -> None:
     "Print a report for a machine or for a person."
     print(json.dumps(report, indent=1) if as_json else text)
 
+# %% ../nbs/14_cli.ipynb #c02f9d41
+def _preview(data: Path, path: Path) -> int:
+    "Draw the first clips of a corpus, read back from its files; how many they are."
+    import pyarrow.parquet as pq
+
+    from aslkit.competition import read_metadata
+    from aslkit.landmarks import LANDMARK_SETS
+    from aslkit.plots import save_player
+
+    columns, clips, count = LANDMARK_SETS["kit"].columns, [], 4 if path.suffix.lower() == ".gif" else 8
+    if not (data / "train.csv").exists():
+        from aslkit.corpus import Corpus
+
+        corpus = Corpus(data)
+        phrases = corpus.clips.phrase.head(count)
+        save_player(path, [(phrase, corpus.landmarks(row)) for row, phrase in enumerate(phrases)])
+        return len(phrases)
+    for row in read_metadata(data / "train.csv").head(count).itertuples():
+        frames = pq.read_table(data / row.path, columns=columns, filters=[("sequence_id", "=", row.sequence_id)])
+        clips.append((row.phrase, frames.to_pandas()[columns].to_numpy().reshape(len(frames), -1, 3)))
+    save_player(path, clips)
+    return len(clips)
+
 # %% ../nbs/14_cli.ipynb #5eeeed36
 @app.command("stitch")
 def _stitch(
@@ -104,12 +127,22 @@ def _stitch(
     drills: Annotated[int, typer.Option(help="clips of one to four characters in the supplemental set")] = 0,
     seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 0,
     workers: Workers = None,
+    bank: Annotated[Path | None, typer.Option(help="recordings of your own: a bank.npz or a folder with index.csv")] = None,
+    prepared: Annotated[bool, typer.Option("--prepared", help="write training data at once, not landmark files")] = False,
+    preview: Annotated[Path | None, typer.Option(help="draw the first clips too, into this .html or .gif file")] = None,
 ) -> None:
     "Stitch a corpus from recorded letters."
     from aslkit.stitch import stitch
 
-    stitch(out, clips=clips, signers=signers, supplemental=supplemental, drills=drills, seed=seed, workers=workers)
+    if preview:
+        from aslkit.plots import check_ending
+
+        check_ending(preview)
+    counts = {"clips": clips, "signers": signers, "supplemental": supplemental, "drills": drills}
+    stitch(out, **counts, seed=seed, workers=workers, bank=bank, prepared=prepared)
     print(f"{out}: {clips:,} stitched clips of {signers} synthetic signers. This is not competition data.")
+    if preview:
+        print(f"{preview}: the first {_preview(out, preview)} of them, to watch.")
 
 
 @app.command("prepare")

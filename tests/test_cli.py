@@ -1,6 +1,8 @@
 "The command line: what it hands on, what it prints, how it leaves."
 
+import html
 import json
+import re
 import subprocess
 import sys
 import types
@@ -9,6 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from aslkit.competition import read_metadata
+from aslkit.corpus import Corpus
 from aslkit.kernels import METADATA_FILE
 
 COMMANDS = ["stitch", "prepare", "run", "runs", "export", "grade", "read", "push"]
@@ -123,7 +127,44 @@ def test_stitch(aslkit, calls, tmp_path):
     found = calls("stitch", "stitch", tmp_path)
     code, out, _ = aslkit(*"stitch --out c --clips 7 --signers 3 --supplemental 2 --drills 1 --seed 5 --workers 2".split())
     assert code == 0 and "7 stitched clips of 3 synthetic signers" in out and "not competition data" in out
-    assert found == [((Path("c"),), {"clips": 7, "signers": 3, "supplemental": 2, "drills": 1, "seed": 5, "workers": 2})]
+    counts = {"clips": 7, "signers": 3, "supplemental": 2, "drills": 1}
+    plain = counts | {"seed": 5, "workers": 2, "bank": None, "prepared": False}
+    assert found == [((Path("c"),), plain)]
+    assert aslkit("stitch", "--out", "c", "--bank", "mine.npz", "--prepared")[0] == 0
+    assert (found[1][1]["bank"], found[1][1]["prepared"]) == (Path("mine.npz"), True)
+
+
+def test_stitch_training_data_at_once(aslkit, tmp_path):
+    code, _, _ = aslkit(*"stitch --out c --clips 5 --signers 2 --workers 1 --prepared --preview look.html".split())
+    clips = Corpus(tmp_path / "c").clips
+    assert code == 0 and len(clips) == 5
+    page = (tmp_path / "look.html").read_text()
+    assert re.findall(r'pre-wrap">(.*?)</div>', page) == [html.escape(phrase) for phrase in clips.phrase]
+
+
+def test_stitch_with_a_bank_that_is_not_there(aslkit):
+    code, out, err = aslkit("stitch", "--out", "c", "--clips", "1", "--bank", "mine.npz")
+    assert (code, out) == (2, "") and err.startswith("mine.npz: no such file or folder") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["look.html", "look.gif"])
+def test_stitch_draws_what_it_wrote(aslkit, tmp_path, name):
+    code, out, _ = aslkit(*f"stitch --out c --clips 9 --signers 3 --seed 5 --workers 1 --preview {name}".split())
+    shown = 8 if name == "look.html" else 4
+    assert code == 0 and out.splitlines()[1:] == [f"{name}: the first {shown} of them, to watch."]
+    phrases = read_metadata(tmp_path / "c/train.csv").phrase[:8]
+    if name == "look.html":
+        page = (tmp_path / name).read_text()
+        assert re.findall(r'pre-wrap">(.*?)</div>', page) == [html.escape(phrase) for phrase in phrases]
+    else:
+        assert (tmp_path / name).read_bytes().startswith(b"GIF89a")
+
+
+def test_stitch_refuses_a_preview_before_it_starts(aslkit, calls, tmp_path):
+    found = calls("stitch", "stitch", tmp_path)
+    code, out, err = aslkit("stitch", "--out", "c", "--preview", "look.mp4")
+    sentence = "look.mp4: clips are not drawn into such a file; choose a name that ends in .html or .gif.\n"
+    assert (code, out, err, found) == (2, "", sentence, [])
 
 
 def test_prepare(aslkit, calls, tmp_path):

@@ -15,6 +15,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.schema_py_generated import BuiltinOperator, Model, ModelT
 
 import aslkit.export as export_module
+from aslkit.clips import make_clip
 from aslkit.competition import BLANK, FALLBACK, MODEL_BYTES_MAX, POINTS, ParameterError, SubmissionError, encode, score
 from aslkit.ctc import collapse, greedy
 from aslkit.export import collapse_in_graph, convert, export, serving_module, write_submission
@@ -23,7 +24,7 @@ from aslkit.hands import recorded_bank
 from aslkit.landmarks import LANDMARK_SETS
 from aslkit.model import build_reader
 from aslkit.phrases import phrase
-from aslkit.stitch import make_clip, make_signer
+from aslkit.signers import make_signers
 
 FRAMES = (0, 1, 2, 17, 807, 2000)
 
@@ -43,7 +44,7 @@ def talkative(preset, **changes):
 def clips():
     "Landmarks (T, 543, 3) of 120 stitched clips by six people."
     bank, rng = recorded_bank(), np.random.default_rng(5)
-    people = [make_signer(bank, n, 5) for n in range(6)]
+    people = [make_signers(bank, [n], 5) for n in range(6)]
     return [make_clip(bank, people[n % 6], phrase(rng), rng) for n in range(120)]
 
 
