@@ -49,6 +49,7 @@ class TrainParams:
     clip_norm: float = 1.0  # largest norm of the whole gradient
     augment: str = "light"  # a name in POLICIES
     held_out: float = 0.15  # share of clips, by signer, never trained on
+    least_hand: float = 1.0  # frames with a hand, a character, below which a clip is not trained on
     precision: str = "float32"  # Keras dtype policy: float32, mixed_bfloat16 or mixed_float16
     seed: int = 0  # same seed, same machine: same weights
 
@@ -84,7 +85,7 @@ def _check(params: TrainParams) -> None:
     for name in ("epochs", "batch_size", "learning_rate", "clip_norm"):
         if getattr(params, name) <= 0:
             raise ParameterError(f"`{name}` is {getattr(params, name)}", "give a number above 0")
-    for name in ("weight_decay", "seed"):
+    for name in ("weight_decay", "least_hand", "seed"):
         if getattr(params, name) < 0:
             raise ParameterError(f"`{name}` is {getattr(params, name)}", "give 0 or a number above 0")
     for name in ("held_out", "warmup"):
@@ -130,8 +131,12 @@ def split(
     params: TrainParams,
     corpus: Corpus,
 ) -> tuple[np.ndarray, np.ndarray]:  # rows of corpus.clips: training, held out
-    "Rows to train on and rows of held-out signers."
-    return hold_out_signers(corpus.clips, params.held_out, params.seed)
+    "Rows to train on, without clips that show too little, and rows of held-out signers, all of them."
+    train, held_out = hold_out_signers(corpus.clips, params.held_out, params.seed)
+    shown = corpus.clips.hand_frames.to_numpy() >= params.least_hand * corpus.clips.phrase.str.len().to_numpy()
+    if not shown[train].any():
+        raise ParameterError(f"no clip shows a hand in {params.least_hand} frames a character", "lower `least_hand`")
+    return train[shown[train]], held_out
 
 
 def batches(

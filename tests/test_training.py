@@ -124,6 +124,17 @@ def train(corpus, run, **changes):
     )
 
 
+def test_clips_that_show_too_little_are_not_trained_on(corpus):
+    clips = corpus.clips
+    every, held = split(TrainParams(least_hand=0.0), corpus)
+    some, same = split(TrainParams(least_hand=3.0), corpus)
+    shown = clips.hand_frames / clips.phrase.str.len()
+    assert set(some) == {row for row in every if shown[row] >= 3} and 0 < len(some) < len(every)
+    assert list(same) == list(held)  # what is read is not chosen
+    with pytest.raises(ParameterError, match="no clip shows a hand in 1000.0 frames a character; lower `least_hand`"):
+        split(TrainParams(least_hand=1000.0), corpus)
+
+
 @pytest.fixture(scope="module")
 def done(corpus, tmp_path_factory):
     return train(corpus, tmp_path_factory.mktemp("run"))
