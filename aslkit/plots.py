@@ -239,7 +239,7 @@ _SCRIPT += """
 }
 """
 
-# %% ../nbs/12_plots.ipynb #42e9f147
+# %% ../nbs/12_plots.ipynb #91d7fc39
 _BUTTON = (
     'style="background:none;color:inherit;border:1px solid;border-radius:4px;padding:2px 8px;margin-right:4px;cursor:pointer"'
 )
