@@ -372,6 +372,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'aslkit.stitch._make_file': ('stitch.html#_make_file', 'aslkit/stitch.py'),
                                'aslkit.stitch._mark': ('stitch.html#_mark', 'aslkit/stitch.py'),
                                'aslkit.stitch._name': ('stitch.html#_name', 'aslkit/stitch.py'),
+                               'aslkit.stitch._phrase': ('stitch.html#_phrase', 'aslkit/stitch.py'),
                                'aslkit.stitch._rows': ('stitch.html#_rows', 'aslkit/stitch.py'),
                                'aslkit.stitch._schema': ('stitch.html#_schema', 'aslkit/stitch.py'),
                                'aslkit.stitch._start': ('stitch.html#_start', 'aslkit/stitch.py'),
