@@ -67,7 +67,7 @@ def _name(numbers: np.ndarray, seed: int, what: int) -> np.ndarray:
     factor, start = np.random.default_rng([seed, 4, what]).integers(2**20, PRIME, 2)
     return (np.asarray(numbers, "uint64") * np.uint64(factor) + np.uint64(start)) % np.uint64(PRIME)
 
-
+# %% ../nbs/02e_stitch.ipynb #dd25c9d8
 SHARED, POOL, SENTENCES = 0.4465, 0.144, 500  # rows with a phrase from the pool; pool's size, of all rows; sentences
 
 
