@@ -531,7 +531,7 @@ def _signs_of(person: Person) -> dict[str, tuple[Poses, np.ndarray, int]]:
     if {"b", "c"} <= set(person.holds):
         flat, round_ = (Poses.of(person.holds[letter][:1]) for letter in "bc")
         loose = replace(round_, angles=0.5 * (flat.angles + round_.angles), wrist=np.array([[0.05, 0.25, 0]], "float32"))
-        found[" "] = loose, np.array([0.5]), 1
+        found.setdefault(" ", (loose, np.array([0.5]), 1))
         found["rest"] = replace(loose, wrist=np.zeros((1, 3), "float32")), np.array([0.5]), 1
     return found
 

@@ -12,6 +12,7 @@ tracker differ (see `signers` and `clips`)."""
 __all__ = ['PRIME', 'SHARED', 'POOL', 'SENTENCES', 'BLOCK', 'GROUP', 'write_landmarks', 'stitch']
 
 # %% ../nbs/02e_stitch.ipynb #c5861aaf
+import hashlib
 import json
 import multiprocessing
 import os
@@ -200,8 +201,6 @@ def _each(jobs: list[tuple], bank: LetterBank, workers: int) -> Iterator[tuple[p
 # %% ../nbs/02e_stitch.ipynb #7f9fe0a4
 def _mark(bank: LetterBank, recipe: _Recipe) -> str:
     "16 hex digits that change with the letters and the recipe."
-    import hashlib
-
     table, poses = sign_table(bank), sign_table(bank).poses
     digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
     parts = (poses.turned, poses.palm, poses.angles, poses.lengths, poses.wrist, *bank.bodies)

@@ -244,7 +244,12 @@ def test_a_j_or_z_that_rests_is_left_out(tmp_path, asl):
 def test_recorded_digits_replace_made_up_ones(tmp_path, asl):
     "Of one's own, and the index finger of one's own 1 draws the signs; a bank of digits alone serves too."
     letters = [("ada", c, c, hands) for c, hands in asl.items() if c not in "jz"]
-    own = read_bank(write_bank(tmp_path / "own.npz", [*letters, ("ada", "1", "d1", asl["l"]), ("ada", "7", "d7", asl["f"])]))
+    own = read_bank(
+        write_bank(
+            tmp_path / "own.npz",
+            [*letters, ("ada", "1", "d1", asl["l"]), ("ada", "7", "d7", asl["f"]), ("ada", " ", "pause", asl["y"])],
+        )
+    )
     digits = read_bank(write_bank(tmp_path / "digits.npz", [("bo", d, d, asl["f"]) for d in "0123456789"]))
     bank = recorded_bank() | own | digits
     table = sign_table(bank)
@@ -254,7 +259,7 @@ def test_recorded_digits_replace_made_up_ones(tmp_path, asl):
         column = CHARACTERS.index(character)
         return table.poses.take(np.array([table.first[person, column]])).points()[0]
 
-    for person, character, wanted in [(ada, "1", "l"), (ada, "7", "f"), *[(bo, d, "f") for d in DIGITS]]:
+    for person, character, wanted in [(ada, "1", "l"), (ada, "7", "f"), (ada, " ", "y"), *[(bo, d, "f") for d in DIGITS]]:
         np.testing.assert_allclose(poses(person, character), own.people["ada"].holds[wanted][0], atol=1e-4)
     np.testing.assert_allclose(poses(ada, "-") - poses(ada, "-")[0], poses(ada, "1"), atol=1e-4)
     made = donate(own.people["ada"], *DIGITS["3"]).points()[0]
