@@ -3,10 +3,11 @@
 Modules:
 
 - `aslkit.augment`: Other tempos, other cameras, lost fingers: variations of whole padded batches, on the accelerator.
+- `aslkit.batches`: Clips of like length together, mixed by weight, made ahead, and a place to go on from.
 - `aslkit.cli`: The `aslkit` command: each step of the road in one line. What a line does is one function call in a notebook.
 - `aslkit.clips`: How people spell and what a tracker sees of it: phrases become clips of 543 points, many at once.
 - `aslkit.competition`: The contract: characters, columns, metric, submission. Everything else in the kit may change; this may not.
-- `aslkit.corpus`: From the competition's files to batches: one memory-mapped Arrow data set, honest splits, little padding.
+- `aslkit.corpus`: A prepared corpus: one memory-mapped Arrow file a landmark file, a row a clip. How it is written, and how it is opened.
 - `aslkit.ctc`: From frame scores to text, and the loss that teaches it.
 - `aslkit.export`: From a trained network to the two files that the competition wants: one graph of built-in operations, landmarks in, characters out.
 - `aslkit.grading`: What a submission would score: the competition's own procedure, with the model in a process of its own.
@@ -16,9 +17,11 @@ Modules:
 - `aslkit.model`: Conformer-CTC: convolution sees a finger move, attention sees the phrase, CTC reads.
 - `aslkit.phrases`: What people were asked to spell: made-up phone numbers, addresses, names and web addresses.
 - `aslkit.plots`: Pictures of hands, of what is read from them, and of how training went. One look for all.
+- `aslkit.prepare`: 180 GB of landmark files become 16 GB of training data: in bounded memory, by as many processes as there are cores, in several sittings if need be.
 - `aslkit.preprocess`: From landmarks with holes to features: one Keras layer, the same in training and inside the exported model.
 - `aslkit.settings`: One small file that a competitor edits, and what the kit makes of it.
 - `aslkit.signers`: Synthetic people: hands, habits, tempo, body and camera, drawn from a number.
+- `aslkit.splits`: Who is trained on and who is read: whole signers, whole phrases if wanted, five ways round, and a check that nothing leaks.
 - `aslkit.stitch`: Real recorded letters, stitched into a corpus in the competition's exact file layout, or straight into the prepared form: the embedded default for everybody without the 180 GB.
 - `aslkit.training`: From prepared clips to a run folder: parameters that cannot be misspelt, Keras `fit`, and the competition's metric on people never seen."""
 

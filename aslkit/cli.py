@@ -144,25 +144,35 @@ def _stitch(
     if preview:
         print(f"{preview}: the first {_preview(out, preview)} of them, to watch.")
 
-
+# %% ../nbs/14_cli.ipynb #55dba670
 @app.command("prepare")
 def _prepare(
     data: Annotated[Path | None, typer.Option(help="the competition's files")] = None,
     out: Annotated[Path | None, typer.Option(help="folder to write; unfinished work there is continued")] = None,
     landmark_set: Annotated[str, typer.Option(help="points to keep")] = "kit",
     workers: Workers = None,
-    set_aside: Annotated[bool, typer.Option("--set-aside", help="leave out what cannot be read, and list it")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="stop at the first clip or file that cannot be used")] = False,
+    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="let the workers of a Dask scheduler do it")] = None,
     as_json: AsJson = False,
 ) -> None:
     "Turn landmark files into training data."
-    from aslkit.corpus import prepare
+    from aslkit.corpus import REPORT_FILE, report_table
+    from aslkit.prepare import prepare
     from aslkit.settings import read_settings
 
     settings = read_settings()
     out = out or settings.prepared
-    report = prepare(data or settings.data, out, landmark_set=landmark_set, workers=workers, strict=not set_aside)
-    lines = [f"{out}: {report['clips']:,} clips, {report['frames']:,} frames, {len(report['set_aside'])} set aside"]
-    _say(report, as_json, "\n".join(lines + [aside["sentence"] for aside in report["set_aside"]]))
+    try:
+        report = prepare(data or settings.data, out, landmark_set, workers, strict, scheduler)
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on where it was.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    changed = [f"{source} is made anew: {why}" for source, why in report["files"]["rebuilt"].items()]
+    lines = [
+        table(report_table(report).to_dict("records")),
+        f"Prepared in {out}; {REPORT_FILE} there lists all that was set aside.",
+    ]
+    _say(report, as_json, "\n".join(changed + lines))
 
 # %% ../nbs/14_cli.ipynb #408a973a
 def _kit_errors() -> set[str]:
@@ -235,7 +245,7 @@ def _run_folder(run: str) -> Path:
 
     return Path(run) if Path(run).is_dir() else read_settings().runs / run
 
-
+# %% ../nbs/14_cli.ipynb #4ec453a6
 @app.command("run")
 def _run(
     kernel: Annotated[str, typer.Argument(help="a folder in kaggle_kernels, such as train")],

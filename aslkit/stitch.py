@@ -160,9 +160,8 @@ def _write_prepared(out: Path, table: pd.DataFrame, blocks: Iterable, landmark_s
     for made, frames in blocks:
         values.append(made[:, order].astype("float16").reshape(len(made), -1))
         lengths.append(frames)
-    ids = np.repeat(table.sequence_id.to_numpy(), np.concatenate(lengths))
-    source = table.path.iloc[0]
-    return write_shard(out, source, table, ids, np.concatenate(values), landmark_set, about)
+    clips = table.assign(frames=np.concatenate(lengths))
+    return write_shard(out, table.path.iloc[0], clips, [np.concatenate(values)], landmark_set, about)
 
 # %% ../nbs/02e_stitch.ipynb #475efac3
 _bank: LetterBank | None = None  # of a worker process

@@ -46,11 +46,11 @@ def measure(settings: argparse.Namespace) -> pd.DataFrame:  # row, seed, stitche
     "Train and score every row."
     import keras
 
+    from aslkit.batches import Batches
     from aslkit.competition import score
-    from aslkit.corpus import Batches
-    from aslkit.training import BUCKETS, TrainParams, compiled_reader, read_all
+    from aslkit.training import LONGEST, TrainParams, compiled_reader, read_all
 
-    kit, longest = LANDMARK_SETS["kit"], BUCKETS[-1]
+    kit, longest = LANDMARK_SETS["kit"], LONGEST
     wanted, clips = real_arrays(settings.letters, settings.phrases, points=kit.points)
     real = InMemory(wanted.phrase, [clip.astype("float16") for clip in clips], kit)
     params = TrainParams(epochs=1, batch_size=settings.batch_size, learning_rate=settings.rate)

@@ -168,16 +168,23 @@ def test_stitch_refuses_a_preview_before_it_starts(aslkit, calls, tmp_path):
 
 
 def test_prepare(aslkit, calls, tmp_path):
-    aside = {"sentence": "train.csv, row 6: no frames; fetch it again.", "file": "train.csv"}
-    report = {"clips": 1234, "frames": 5, "set_aside": [aside], "files": {}, "notes": [], "fingerprint": "f"}
-    found = calls("corpus", "prepare", report)
-    code, out, _ = aslkit("prepare", "--data", "d", "--out", "o", "--landmark-set", "seed", "--workers", 2, "--set-aside")
-    assert code == 0 and out.splitlines() == ["o: 1,234 clips, 5 frames, 1 set aside", aside["sentence"]]
-    assert found == [((Path("d"), Path("o")), {"landmark_set": "seed", "workers": 2, "strict": False})]
+    aside = {"sentence": "train.csv, row 6: no frames; fetch it again.", "kind": "clip without frames", "clips": 1}
+    rebuilt = {"a.parquet": "its landmark file has changed"}
+    report = {"clips": 1234, "frames": 50, "fingerprint": "f", "why": {"clip without frames": 1}, "set_aside": [aside]}
+    found = calls("prepare", "prepare", report | {"files": {"rebuilt": rebuilt}})
+    words = "prepare --data d --out o --landmark-set seed --workers 2 --strict --scheduler tcp://a:1".split()
+    code, out, _ = aslkit(*words)
+    assert code == 0 and out.splitlines() == [
+        "a.parquet is made anew: its landmark file has changed",
+        "what                 clips  where and why",
+        "kept                  1234  50 frames",
+        "clip without frames      1  train.csv, row 6: no frames; fetch it again.",
+        "Prepared in o; report.json there lists all that was set aside.",
+    ]
+    assert found == [((Path("d"), Path("o"), "seed", 2, True, "tcp://a:1"), {})]
     code, out, _ = aslkit("prepare", "--json")
-    assert json.loads(out) == report
-    folders = (tmp_path / "data/asl-fingerspelling", tmp_path / "data/prepared")
-    assert found[1] == (folders, {"landmark_set": "kit", "workers": None, "strict": True})
+    assert json.loads(out) == report | {"files": {"rebuilt": rebuilt}}
+    assert found[1] == ((tmp_path / "data/asl-fingerspelling", tmp_path / "data/prepared", "kit", None, False, None), {})
 
 
 def test_export(aslkit, calls, tmp_path):

@@ -1,6 +1,7 @@
-"""Prepare under bad input, kills, full disks and many workers; splits and batches over many cases."""
+"""Prepare under bad input, kills, full disks and many workers."""
 
 import errno
+import io
 import itertools
 import json
 import os
@@ -16,14 +17,17 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import aslkit.corpus as corpus_module
-from aslkit.competition import BLANK, LANDMARK_COLUMNS, METADATA_COLUMNS, DataError, ParameterError, SpaceError, decode
-from aslkit.corpus import Batches, Corpus, check_no_leak, hold_out_signers, plan_batches, prepare, thin
+import aslkit.prepare as prepare_module
+from aslkit.competition import LANDMARK_COLUMNS, METADATA_COLUMNS, DataError, ParameterError, SpaceError
+from aslkit.corpus import Corpus, report_table
 from aslkit.landmarks import LANDMARK_SETS
+from aslkit.prepare import prepare
 
 USED = sorted({column for chosen in LANDMARK_SETS.values() for column in chosen.columns})
 
@@ -97,47 +101,47 @@ def test_table_of_clips(whole):
     assert clips.sequence_id.tolist() == [1000 * file + k for file in (1, 2, 3, 4) for k in range(4)]
     assert clips.phrase.tolist() == [f"+1-{i}" for i in clips.sequence_id]
     assert whole.report["clips"] == len(clips) and whole.report["frames"] == clips.frames.sum()
-    assert whole.report["set_aside"] == whole.report["notes"] == []
+    assert whole.report["set_aside"] == [] and whole.report["why"] == {}
 
 
 def test_nothing_in_the_folder_names_the_machine(whole):
     assert not [name for name, content in files_in(whole.out).items() if str(whole.data.parent).encode() in content]
 
 
-def split_over_groups(table: pd.DataFrame) -> pd.DataFrame:
-    "The last two frames of every clip go to the end of the file."
-    last = table.groupby(level=0).cumcount(ascending=False) < 2
-    return pd.concat([table[~last], table[last]])
-
-
-def unsorted_frames(table: pd.DataFrame) -> pd.DataFrame:
-    return table.iloc[np.concatenate([positions[::-1] for positions in table.groupby(level=0).indices.values()])]
-
-
-LAYOUTS = {
-    "one row a group": dict(row_group_size=1),
-    "clips cut by groups": dict(row_group_size=7),
-    "split": dict(arrange=split_over_groups),
-    "split over groups": dict(arrange=split_over_groups, row_group_size=5),
-    "unsorted": dict(arrange=unsorted_frames),
-}
-
-
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_row_layout_does_not_matter(tmp_path, whole, layout):
-    report = quiet(write_corpus(tmp_path / "data", **layout), tmp_path / "out")
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+@pytest.mark.parametrize("block", [1, 9, 20, 10**6])
+def test_row_groups_and_blocks_do_not_matter(tmp_path, whole, monkeypatch, rows, block):
+    "Row groups may cut a clip; blocks may begin in mid-group; a clip may be longer than a block."
+    monkeypatch.setattr(prepare_module, "BLOCK", block)
+    monkeypatch.setattr(prepare_module, "ROWS", 4)
+    quiet(write_corpus(tmp_path / "data", row_group_size=rows), tmp_path / "out")
     plain, other = Corpus(whole.out), Corpus(tmp_path / "out")
     pd.testing.assert_frame_equal(other.clips, plain.clips)
     for row in range(len(plain)):
         np.testing.assert_array_equal(other.landmarks(row), plain.landmarks(row))
-    assert len(report["notes"]) == (4 if "arrange" in layout else 0)
-    assert all("4 clips were split or out of order" in note["note"] for note in report["notes"])
 
 
-def test_rows_beyond_one_read(tmp_path, whole, monkeypatch):
-    monkeypatch.setattr(corpus_module, "ROWS", 6)
-    quiet(whole.data, tmp_path / "out")
-    assert files_in(tmp_path / "out") == files_in(whole.out)
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_any_rows_of_any_layout(data):
+    "Blocks of a file with row groups, nulls, other number types and an unusual order of columns."
+    rows, group = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 25))
+    rng = np.random.default_rng(rows)
+    values = {name: rng.normal(size=rows).astype(np.float32) for name in "abcdefghijkl"}
+    values |= {"b": rng.normal(size=rows), "c": rng.integers(-9, 9, rows)}  # double precision, whole numbers
+    values["d"][rng.random(rows) < 0.4] = np.nan
+    table = pa.table({name: pa.array(column, from_pandas=True) for name, column in values.items()})
+    table = table.append_column("m", pa.nulls(rows))
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, row_group_size=group)
+    columns = data.draw(st.permutations([*values, "m"]).map(lambda names: names[:11]))
+    start = data.draw(st.integers(0, rows - 1))
+    stop = data.draw(st.integers(start + 1, rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare_module, "ROWS", data.draw(st.integers(1, 30)))
+        block = prepare_module._read_block(pq.ParquetFile(buffer), columns, start, stop)
+    expected = [np.asarray(values.get(name, np.full(rows, np.nan)), np.float16)[start:stop] for name in columns]
+    np.testing.assert_array_equal(block, np.stack(expected, axis=1))
 
 
 def test_landmarks_are_views_of_the_file(whole):
@@ -161,7 +165,7 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path, whole):
 
 
 def test_workers_do_not_load_a_framework():
-    code = "import sys, aslkit.corpus; print(*{'keras', 'tensorflow', 'jax', 'matplotlib'} & set(sys.modules))"
+    code = "import sys, aslkit.prepare; print(*{'keras', 'tensorflow', 'jax', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
@@ -169,6 +173,7 @@ def test_workers_do_not_load_a_framework():
 SLOW_DISK = """
 import os, sys, time
 import aslkit.corpus as corpus
+from aslkit.prepare import prepare
 
 flush, calls = os.fsync, []
 def slow(file):
@@ -178,7 +183,7 @@ def slow(file):
         print("now", flush=True)
         time.sleep(60)
 corpus.os.fsync = slow
-corpus.prepare(sys.argv[1], sys.argv[2], workers=1, progress=False)
+prepare(sys.argv[1], sys.argv[2], workers=1, progress=False)
 """
 
 
@@ -200,7 +205,7 @@ def test_killed_before_a_rename(tmp_path, whole, writes):
 
 MANY = """
 import sys
-from aslkit.corpus import prepare
+from aslkit.prepare import prepare
 
 if __name__ == "__main__":
     prepare(sys.argv[1], sys.argv[2], workers=2, progress=False)
@@ -285,18 +290,35 @@ def test_final_names_come_by_renaming(tmp_path, whole, monkeypatch):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_really_full_disk(tmp_path, whole, workers):
+def test_really_full_disk(tmp_path, whole, monkeypatch, workers):
     out = tmp_path / "small"
     out.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(out)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
         pytest.skip("only root may mount a small disk")
     try:
+        with pytest.raises(SpaceError, match="0.0 GB are needed and 0.0 GB are free; free some space"):
+            quiet(whole.data, out, workers=workers)
+        assert files_in(out) == {}
+        monkeypatch.setattr(prepare_module.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10**12))
         with pytest.raises(SpaceError, match="disk is full"):
             quiet(whole.data, out, workers=workers)
         assert all(name.endswith(".arrow") for name in files_in(out))
     finally:
         subprocess.run(["umount", "-l", str(out)], check=True)
+
+
+def test_two_runs_into_one_folder(tmp_path, whole):
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", SLOW_DISK, whole.data, out, "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "now\n"
+        with pytest.raises(DataError, match="another run is preparing into this folder; wait for it"):
+            quiet(whole.data, out)
+        assert list(out.glob(".*.part"))  # the first one's work is left alone
+        process.kill()
+    quiet(whole.data, out)
+    assert files_in(out) == files_in(whole.out)
 
 
 # ---- broken input
@@ -316,6 +338,15 @@ def replace(column: str, values: dict) -> Callable[[Path], None]:
     return change
 
 
+def tables(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Path], None]:
+    "Change the rows of train.csv."
+
+    def spoil(folder):
+        change(pd.read_csv(folder / "train.csv", dtype=str)).to_csv(folder / "train.csv", index=False)
+
+    return spoil
+
+
 def table(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Path], None]:
     "Change the rows and columns of one landmark file."
     return lambda folder: change(pd.read_parquet(folder / FILE)).to_parquet(folder / FILE)
@@ -327,82 +358,140 @@ def content(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
 
 
 def spoil(whole: bytes) -> bytes:
-    "Overwrite the first columns; footer and sequence_id stay."
-    half = (len(whole) - int.from_bytes(whole[-8:-4], "little")) // 2
-    return whole[:4] + b"\xff" * (half - 4) + whole[half:]
+    "Overwrite one column of the left hand; all that is looked at before landmarks are read stays."
+    group = pq.ParquetFile(io.BytesIO(whole)).metadata.row_group(0)
+    column = next(group.column(i) for i in range(group.num_columns) if group.column(i).path_in_schema == "x_left_hand_0")
+    start, size = column.dictionary_page_offset, column.total_compressed_size
+    return whole[:start] + b"\xff" * size + whole[start + size :]
 
 
-BROKEN = {  # what is done, what the sentence says, clips that are lost
-    "no column": (table(lambda t: t.drop(columns="y_right_hand_8")), [FILE, "column y_right_hand_8: the column is missing"], 4),
-    "no frame": (table(lambda t: t.drop(columns="frame")), [FILE, "column frame: the column is missing"], 4),
-    "no id": (table(lambda t: t.reset_index(drop=True)), [FILE, "column sequence_id: the column is missing"], 4),
-    "text": (table(lambda t: t.assign(x_pose_11="far")), [FILE, "column x_pose_11: the column holds", "instead of numbers"], 4),
-    "half": (content(lambda b: b[: len(b) // 2]), [FILE, "cut short", "download it again"], 4),
-    "no tail": (content(lambda b: b[:-1]), [FILE, "cut short"], 4),
-    "empty": (content(lambda b: b""), [FILE, "cut short"], 4),
-    "footer": (content(lambda b: b[:-300] + b"\xff" * 292 + b[-8:]), [FILE, "cannot be read"], 4),
-    "spoilt": (content(spoil), [FILE, "cannot be read"], 4),
-    "absent": (lambda folder: (folder / FILE).unlink(), [FILE, "no such file"], 4),
-    "phrase": (replace("phrase", {"+1-2001": "Über"}), ["train.csv, row 6, column phrase", "'Ü'"], 1),
-    "twice": (replace("sequence_id", {"2002": "2001"}), ["train.csv, row 7, column sequence_id", "earlier row"], 1),
-    "no frames": (replace("sequence_id", {"2002": "77"}), ["train.csv, row 7, column sequence_id", f"no frames in {FILE}"], 1),
-}
+def clip(number: int, value: float) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    "All landmarks of a clip."
+
+    def change(landmarks):
+        landmarks.loc[number, USED] = value
+        return landmarks
+
+    return change
+
+
+def parts(*order: slice) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    "The rows of a file in another order; its clips are rows 0-4, 5-10, 11-17 and 18-25."
+    return lambda landmarks: pd.concat([landmarks[part] for part in order])
+
+
+BROKEN = {  # what is done; kind, clips that are lost, words of the sentence
+    "no column": (table(lambda t: t.drop(columns="y_right_hand_8")), "missing column", 4, [FILE, "column y_right_hand_8:"]),
+    "no frame": (table(lambda t: t.drop(columns="frame")), "missing column", 4, [FILE, "column frame: the column is missing"]),
+    "no id": (table(lambda t: t.reset_index(drop=True)), "missing column", 4, [FILE, "column sequence_id: the column is"]),
+    "text": (table(lambda t: t.assign(x_pose_11="far")), "wrong type", 4, ["x_pose_11: the column holds", "of numbers"]),
+    "ids in halves": (table(lambda t: t.set_index(t.index * 1.0)), "wrong type", 4, ["holds double instead of whole numbers"]),
+    "half": (content(lambda b: b[: len(b) // 2]), "unreadable file", 4, [FILE, "cut short", "download it again"]),
+    "no tail": (content(lambda b: b[:-1]), "unreadable file", 4, [FILE, "cut short"]),
+    "empty": (content(lambda b: b""), "unreadable file", 4, [FILE, "cut short"]),
+    "footer": (content(lambda b: b[:-300] + b"\xff" * 292 + b[-8:]), "unreadable file", 4, [FILE, "cannot be read"]),
+    "spoilt": (content(spoil), "unreadable file", 4, [FILE, "cannot be read"]),
+    "absent": (lambda folder: (folder / FILE).unlink(), "missing file", 4, [FILE, "no such file"]),
+    "no rows": (table(lambda t: t[:0]), "file without rows", 4, [FILE, "the file has no rows"]),
+    "nan": (table(clip(2001, np.nan)), "nothing seen", 1, [FILE, "nothing is seen in any frame of clip 2001"]),
+    "zeros": (table(clip(2003, 0.0)), "nothing seen", 1, [FILE, "nothing is seen in any frame of clip 2003"]),
+    "backwards": (table(parts(slice(5), slice(10, 4, -1), slice(11, 26))), "frames out of order", 1, [FILE, "clip 2001"]),
+    "a frame twice": (table(lambda t: t.assign(frame=t.frame.mask(t.frame == 7, 6))), "frames out of order", 1, ["clip 2003"]),
+    "split": (table(parts(slice(7), slice(11, 26), slice(7, 11))), "split clip", 1, ["clip 2001 lie in 2 places"]),
+    "phrase": (replace("phrase", {"+1-2001": "Über"}), "unknown character", 1, ["train.csv, row 6, column phrase", "'Ü'"]),
+    "no phrase": (replace("phrase", {"+1-2001": ""}), "empty phrase", 1, ["row 6, column phrase: the phrase is empty"]),
+    "row without frames": (
+        tables(lambda t: pd.concat([t, t.iloc[[5]].assign(sequence_id="77")])),
+        "clip without frames", 0, ["train.csv, row 13, column sequence_id: the clip 77 has no frames in " + FILE],
+    ),
+    "same row twice": (tables(lambda t: pd.concat([t, t.iloc[[5]]])), "repeated sequence_id", 0, ["row 13", "rows 6, 13"]),
+    "frames without a row": (tables(lambda t: t.drop(index=5)), "frames without a row", 1, [FILE, "1 clips", "first 2001"]),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_input(tmp_path, whole, name):
-    spoil_corpus, words, lost = BROKEN[name]
+    spoil_corpus, kind, lost, words = BROKEN[name]
     data, out = shutil.copytree(whole.data, tmp_path / "data"), tmp_path / "out"
     spoil_corpus(data)
-    started = time.monotonic()
-    with pytest.raises(DataError) as caught:
-        quiet(data, out)
-    sentence = str(caught.value)
-    assert all(word in sentence for word in [*words, str(data), "--set-aside"]) and "\n" not in sentence
-    if name == "spoilt":  # the only one that shows while landmarks are read
-        assert list(files_in(out)) == ["train_landmarks-0.arrow"]
-    else:
-        assert not out.exists() and time.monotonic() - started < 1
-    report = quiet(data, out, strict=False)
+    report = quiet(data, out)
     assert report["clips"] == len(Corpus(out)) == 16 - lost
     (entry,) = report["set_aside"]
-    assert entry["clips"] == lost and all(word in entry["sentence"] for word in words)
+    assert (entry["kind"], entry["clips"]) == (kind, max(lost, 1)) and report["why"] == {kind: max(lost, 1)}
+    assert all(word in entry["sentence"] for word in words) and "\n" not in entry["sentence"]
     assert json.loads((out / "report.json").read_text())["set_aside"] == report["set_aside"]
     for _ in range(2):  # from scratch or resumed: the same
-        assert quiet(data, tmp_path / "again", strict=False)["set_aside"] == report["set_aside"]
+        assert quiet(data, tmp_path / "again")["set_aside"] == report["set_aside"]
     assert files_in(tmp_path / "again") == files_in(out)
-    with pytest.raises(DataError, match="--set-aside"):  # a shard made by setting aside does not hide the problem
-        quiet(data, out)
     sound, rest = Corpus(whole.out), Corpus(out)
     kept = sound.clips.sequence_id.isin(rest.clips.sequence_id)
     for row, other in enumerate(np.flatnonzero(kept)):
         np.testing.assert_array_equal(rest.landmarks(row), sound.landmarks(other))
+    for place in (out, tmp_path / "strict"):  # a shard made by setting aside does not hide the problem
+        with pytest.raises(DataError) as caught:
+            quiet(data, place, strict=True)
+        sentence = str(caught.value)
+        assert str(data) in sentence and "or leave out `--strict`" in sentence and "\n" not in sentence
+        assert all(word in sentence for word in words)
+    assert (tmp_path / "strict").exists() == (name == "spoilt")  # the only one that shows while landmarks are read
+
+
+def test_two_rows_that_disagree(tmp_path):
+    data = write_corpus(tmp_path / "data")
+    replace("sequence_id", {"2002": "2001"})(data)
+    report = quiet(data, tmp_path / "out")
+    assert report["why"] == {"repeated sequence_id": 2, "frames without a row": 1} and report["clips"] == 14
+    assert [entry["row"] for entry in report["set_aside"]] == [6, 7, None]
+    assert {2001, 2002}.isdisjoint(Corpus(tmp_path / "out").clips.sequence_id)
+
+
+def test_one_landmark_file_in_both_tables(tmp_path):
+    "Its clips cannot be train and supplemental at once."
+    data = write_corpus(tmp_path / "data", files=2)
+    shutil.copy(data / "train.csv", data / "supplemental_metadata.csv")
+    rows = pd.read_csv(data / "supplemental_metadata.csv")
+    rows[:1].to_csv(data / "supplemental_metadata.csv", index=False)
+    report = quiet(data, tmp_path / "out")
+    assert report["why"] == {"repeated sequence_id": 2} and report["clips"] == 7
 
 
 def test_all_broken_at_once(tmp_path):
-    data = write_corpus(tmp_path / "data", files=6)
-    replace("phrase", {"+1-1001": "Über", "+1-2002": "Å"})(data)
-    (data / "train_landmarks/2.parquet").write_bytes(b"PAR1")
-    (data / "train_landmarks/3.parquet").unlink()
-    replace("sequence_id", {"5003": "5002", "6000": "9"})(data)
-    report = quiet(data, tmp_path / "out", strict=False, workers=2)
-    assert [(entry["file"], entry["row"], entry["clips"]) for entry in report["set_aside"]] == [
-        ("train.csv", 2, 1), ("train.csv", 7, 1), ("train.csv", 20, 1),
-        ("train_landmarks/2.parquet", None, 4), ("train_landmarks/3.parquet", None, 4), ("train.csv", 21, 1),
-    ]  # fmt: skip
-    assert report["clips"] == 28 - 12
-    assert [note["file"] for note in report["notes"]] == ["train_landmarks/4.parquet", "train_landmarks/5.parquet"]
+    "Eleven kinds of trouble, each once, over several files; everything else is kept, bit for bit."
+    data = write_corpus(tmp_path / "data", files=12)
+    shutil.copytree(data, tmp_path / "sound")
+    quiet(tmp_path / "sound", tmp_path / "sound_out")
+    files = [f"train_landmarks/{i}.parquet" for i in range(12)]
 
+    def change(number: int, what: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+        what(pd.read_parquet(data / files[number])).to_parquet(data / files[number])
 
-def test_frames_without_a_row_are_noted(tmp_path):
-    data = write_corpus(tmp_path / "data", files=1)
-    rows = pd.read_csv(data / "train.csv")
-    rows[rows.sequence_id != 1001].to_csv(data / "train.csv", index=False)
-    for _ in range(2):  # also when the shard is kept
-        report = quiet(data, tmp_path / "out")
-        assert report["clips"] == 7 and report["set_aside"] == []
-        assert [note["file"] for note in report["notes"]] == ["train_landmarks/0.parquet"]
-        assert "frames of 1 clips without a row" in report["notes"][0]["note"] and "1001" in report["notes"][0]["note"]
+    (data / files[0]).write_bytes((data / files[0]).read_bytes()[:5000])
+    change(1, lambda t: t.drop(columns="x_pose_11"))
+    change(2, lambda t: t.assign(z_pose_12="near"))
+    change(3, clip(4002, np.nan))
+    change(4, lambda t: t[:0])
+    change(5, parts(slice(5), slice(10, 4, -1), slice(11, 26)))
+    change(6, parts(slice(7), slice(11, 26), slice(7, 11)))
+    change(9, lambda t: t.drop(index=10_001))
+    replace("sequence_id", {"8002": "8001"})(data)
+    replace("phrase", {"+1-9001": "Über"})(data)
+    tables(lambda t: t[t.sequence_id != "11003"])(data)
+    report = quiet(data, tmp_path / "out", workers=2)
+    assert report["why"] == {
+        "repeated sequence_id": 2, "unknown character": 1, "unreadable file": 4, "missing column": 4, "wrong type": 4,
+        "nothing seen": 1, "file without rows": 4, "frames out of order": 1, "split clip": 1,
+        "frames without a row": 2, "clip without frames": 1,
+    }  # fmt: skip
+    lost = {1000, 1001, 1002, 1003, 2000, 2001, 2002, 2003, 3000, 3001, 3002, 3003, 4002, 5000, 5001, 5002, 5003, 6001, 7001}
+    lost |= {8001, 8002, 9001, 10_001, 11_003}
+    sound, rest = Corpus(tmp_path / "sound_out"), Corpus(tmp_path / "out")
+    kept = np.flatnonzero(~sound.clips.sequence_id.isin(lost))
+    assert report["clips"] == len(rest) == len(kept) == 52 - 24
+    for row, other in enumerate(kept):
+        assert rest.clips.sequence_id[row] == sound.clips.sequence_id[other]
+        np.testing.assert_array_equal(rest.landmarks(row), sound.landmarks(other))
+    shown = report_table(report)
+    assert shown.what.tolist() == ["kept", *report["why"]] and shown.clips.tolist() == [28, *report["why"].values()]
 
 
 @pytest.mark.parametrize("strict", [True, False])
@@ -427,6 +516,8 @@ def test_other_mistakes(tmp_path, whole):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="not a folder"):
         quiet(whole.data, tmp_path / "file")
+    with pytest.raises(DataError, match="out: the folder cannot be made .Not a directory.; choose another place"):
+        quiet(whole.data, tmp_path / "file" / "out")
     data = write_corpus(tmp_path / "data", files=1)
     (data / "character_to_prediction_index.json").write_text('{"a": 0}')
     with pytest.raises(DataError, match="59 characters"):
@@ -448,7 +539,7 @@ def test_opening_what_is_no_corpus(tmp_path, whole):
     with pytest.raises(DataError, match="train_landmarks-1.arrow: the file is missing"):
         Corpus(out)
     shard.write_bytes(whole_shard)
-    for old, new, words in (('"version": 1', '"version": 0', "layout 0"), ("x_left_hand_0", "x_left", "another landmark set"),
+    for old, new, words in (('"version": 2', '"version": 0', "layout 0"), ("x_left_hand_0", "x_left", "another landmark set"),
                             ("{", "", "not JSON")):  # fmt: skip
         about.write_text(whole_about.replace(old, new, 1))
         with pytest.raises(DataError, match=words):
@@ -456,161 +547,3 @@ def test_opening_what_is_no_corpus(tmp_path, whole):
     about.unlink()
     with pytest.raises(DataError, match="was not finished here; run `aslkit prepare` again"):
         Corpus(out)
-
-
-# ---- splits
-
-
-def clip_table(signers: list[int], supplemental: list[int] = ()) -> pd.DataFrame:
-    who = [*signers, *supplemental]
-    kind = ["train"] * len(signers) + ["supplemental"] * len(supplemental)
-    return pd.DataFrame({"participant_id": who, "set": kind, "phrase": [f"{i}" for i in range(len(who))]})
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.lists(st.integers(1, 9), min_size=2, max_size=7), st.floats(0.01, 0.99), st.integers(0, 5))
-def test_held_out_share_is_the_nearest(counts, share, seed):
-    signers = np.repeat(np.arange(len(counts)), counts).tolist()
-    clips = clip_table(signers, supplemental=[0, 1, 99])
-    train, held = hold_out_signers(clips, share, seed)
-    check_no_leak(clips, train, held)
-    assert set(clips["set"].iloc[held]) == {"train"} and "train" in set(clips["set"].iloc[train])
-    others = np.setdiff1d(np.arange(len(clips)), np.r_[train, held])  # supplemental clips of held-out signers
-    assert set(clips.participant_id.iloc[others]) <= set(clips.participant_id.iloc[held])
-    sums = (sum(some) for n in range(1, len(counts)) for some in itertools.combinations(counts, n))
-    target = share * sum(counts)
-    assert abs(len(held) - target) == pytest.approx(min(abs(s - target) for s in sums))
-
-
-def test_hold_out_is_decided_by_the_seed():
-    clips = clip_table(list(range(40)) * 3)
-    held = [tuple(hold_out_signers(clips, 0.2, seed)[1]) for seed in (0, 0, 1, 2)]
-    assert held[0] == held[1] and len(set(held)) == 3
-    with pytest.raises(DataError, match="1 signer"):
-        hold_out_signers(clip_table([4, 4]))
-    with pytest.raises(ValueError, match="share"):
-        hold_out_signers(clips, share=1.0)
-
-
-def test_leaks_are_found():
-    clips = clip_table([1, 1, 2, 2, 3]).assign(phrase=["a", "b", "a", "c", "d"])
-    check_no_leak(clips, [0, 1, 4], [2, 3])
-    with pytest.raises(DataError, match="column participant_id: 1 of"):
-        check_no_leak(clips, [0, 1, 2], [3])
-    with pytest.raises(DataError, match="column phrase.*'a'"):
-        check_no_leak(clips, [0, 1, 4], [2, 3], phrases=True)
-    check_no_leak(clips, [1, 4], [2, 3], phrases=True)
-
-
-# ---- batches
-
-
-def stand_in(lengths: list[int], phrases: list[str]) -> SimpleNamespace:
-    "What `Batches` needs of a corpus; one point, x = clip, y = frame."
-
-    def landmarks(row):
-        clip = np.zeros((lengths[row], 1, 3), np.float16)
-        clip[:, 0, 0], clip[:, 0, 1] = row, np.arange(lengths[row])
-        return clip
-
-    clips = pd.DataFrame({"frames": lengths, "phrase": phrases})
-    return SimpleNamespace(clips=clips, landmarks=landmarks, landmark_set=SimpleNamespace(points=("left_hand_0",)))
-
-
-corpora = st.lists(st.tuples(st.integers(1, 30), st.text("ab 1", max_size=40)), min_size=1, max_size=40)
-BUCKETS = (4, 9, 20)
-
-
-@settings(deadline=None, max_examples=30)
-@given(corpora, st.integers(1, 7), st.data())
-def test_batches_for_evaluation(clips, batch_size, data):
-    lengths, phrases = map(list, zip(*clips, strict=True))
-    rows = data.draw(st.lists(st.sampled_from(range(len(clips))), min_size=1, unique=True))
-    batches = Batches(stand_in(lengths, phrases), rows, batch_size, BUCKETS)
-    longest = max(32, -(-max(map(len, phrases)) // 8) * 8)
-    seen, filled, room = [], 0, 0
-    for index in range(len(batches)):
-        inputs, labels = batches[index]
-        B, T = inputs["landmarks"].shape[:2]
-        assert T in BUCKETS and B <= batch_size and labels["classes"].shape == (B, longest)
-        assert [a.dtype.name for a in (inputs | labels).values()] == ["float16", "int32", "int32", "int32"]
-        for b, row in enumerate(batches.rows(index)):
-            clip = thin(np.arange(lengths[row]), T)
-            assert inputs["frames"][b] == len(clip) and (T == BUCKETS[0] or BUCKETS[BUCKETS.index(T) - 1] < lengths[row])
-            np.testing.assert_array_equal(inputs["landmarks"][b, : len(clip), 0, 1], clip)
-            assert (inputs["landmarks"][b, : len(clip), 0, 0] == row).all()
-            assert np.isnan(inputs["landmarks"][b, len(clip) :]).all()
-            assert labels["characters"][b] == len(phrases[row]) and decode(labels["classes"][b]) == phrases[row]
-            assert (labels["classes"][b, len(phrases[row]) :] == BLANK).all()
-            filled += len(clip)
-        seen += batches.rows(index).tolist()
-        room += B * T
-    assert sorted(seen) == sorted(rows)
-    assert batches.padding_share == pytest.approx(1 - filled / room)
-
-
-@settings(deadline=None, max_examples=30)
-@given(corpora, st.integers(1, 7), st.integers(0, 3), st.integers(0, 3))
-def test_batches_for_training(clips, batch_size, seed, epoch):
-    lengths, phrases = map(list, zip(*clips, strict=True))
-    batches = Batches(stand_in(lengths, phrases), range(len(clips)), batch_size, BUCKETS, seed)
-    for _ in range(epoch):
-        batches.on_epoch_end()
-    resumed = Batches(stand_in(lengths, phrases), range(len(clips)), batch_size, BUCKETS, seed)
-    resumed.epoch = epoch
-    drawn = [batches.rows(index) for index in range(len(batches))]
-    assert all((a == b).all() for a, b in zip(drawn, map(resumed.rows, range(len(resumed))), strict=True))
-    assert {batches[index][0]["landmarks"].shape[0] for index in range(len(batches))} == {batch_size}
-    assert len(batches) == -(-len(clips) // batch_size)  # so fewer than one batch of clips comes twice
-    assert set(np.concatenate(drawn)) == set(range(len(clips)))
-    for index, rows in enumerate(drawn):  # nobody is thinned who would have fitted
-        assert (batches[index][0]["frames"] == np.minimum([lengths[row] for row in rows], BUCKETS[-1])).all()
-    shapes = [batches[index][0]["landmarks"].shape for index in range(len(batches))]
-    assert len(set(shapes)) == 1 or shapes[0] != shapes[1]
-
-
-def test_shuffling_is_global_and_changes():
-    bucket = np.repeat([0, 1, 2], 100)
-    plans = [plan_batches(bucket, 8, np.random.default_rng([0, epoch])) for epoch in (0, 0, 1)]
-    order = [[k for k, _ in plan] for plan in plans]
-    assert order[0] == order[1] != order[2] and order[0] != sorted(order[0])
-    together = [{frozenset(clips) for _, clips in plan} for plan in plans]
-    assert together[0] == together[1] and not together[0] & together[2]
-
-
-def test_batches_refuse_nonsense():
-    clips = stand_in([3, 4], ["a", "b"])
-    with pytest.raises(ValueError, match="`rows` is empty"):
-        Batches(clips, [])
-    with pytest.raises(ValueError, match="`buckets`"):
-        Batches(clips, [0], buckets=(9, 4))
-
-
-def test_keras_takes_the_batches_in_order():
-    "Several shapes in one fit, each epoch in its own order, nothing fetched in the wrong epoch."
-    import keras
-
-    keras.utils.set_random_seed(0)
-    frames = keras.Input((None, 1, 3), name="landmarks", dtype="float16")
-    count = keras.Input((), name="frames", dtype="int32")
-    mean = keras.ops.mean(keras.ops.nan_to_num(keras.ops.cast(frames, "float32")), axis=(1, 2))
-    model = keras.Model({"landmarks": frames, "frames": count}, {"characters": keras.layers.Dense(1)(mean)})
-    model.compile("sgd", loss={"characters": "mse"})
-    asked = []
-
-    class Watched(Batches):
-        def __getitem__(self, index):
-            asked.append((self.epoch, *self.rows(index)))
-            inputs, labels = super().__getitem__(index)
-            return inputs, {"characters": labels["characters"]}
-
-    lengths = [3] * 9 + [8] * 5 + [15] * 4
-    batches = Watched(stand_in(lengths, ["ab"] * 18), range(18), 2, BUCKETS, seed=1)
-    number = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch))
-    model.fit(batches, epochs=5, initial_epoch=2, shuffle=False, verbose=0, callbacks=[number])
-    expected = []
-    for epoch in (2, 3, 4):
-        batches.epoch = epoch
-        expected += [(epoch, *batches.rows(index)) for index in range(len(batches))]
-    assert asked[-len(expected) :] == expected  # before, Keras looked at one or two batches for their shapes
-    assert len(asked) <= len(expected) + 2

@@ -15,11 +15,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import aslkit.model
 import aslkit.training as training
-from aslkit.competition import FALLBACK, METADATA_COLUMNS, ParameterError, read_metadata, score
-from aslkit.corpus import Corpus, prepare
+from aslkit.competition import FALLBACK, METADATA_COLUMNS, DataError, ParameterError, read_metadata, score
+from aslkit.corpus import Corpus
 from aslkit.ctc import greedy
 from aslkit.export import export
 from aslkit.grading import grade
+from aslkit.prepare import prepare
 from aslkit.training import TrainParams, WarmupCosine, compiled_reader, finish, fit, load_reader, read_all, split
 
 # --- parameters
@@ -56,6 +57,13 @@ from aslkit.training import TrainParams, WarmupCosine, compiled_reader, finish, 
         ({"warmup": 1.5}, "between 0 and 1"),
         ({"weight_decay": -0.1}, "weight_decay"),
         ({"seed": -1}, "seed"),
+        ({"split": "random"}, "`split` is 'random'; choose one of signer, signer and phrase"),
+        ({"supplemental": -1}, "`supplemental` is -1.0; give 0 or a number above 0"),
+        ({"folds": -2}, "`folds` is -2"),
+        ({"folds": 1}, "`fold` is 0 and `folds` is 1; give 2 folds or more"),
+        ({"folds": 3, "fold": 3}, "`fold` is 3 and `folds` is 3"),
+        ({"fold": 1}, "`fold` is 1 and `folds` is 0"),
+        ({"fold": -1}, "`fold` is -1"),
     ],
 )
 def test_wrong_parameter(values, says):
@@ -93,7 +101,8 @@ def small():
         presets["tiny"]["arguments"] |= {"width": 32, "blocks": 1, "heads": 2, "dropout": 0.1}
         for module in (aslkit.model, training):
             patch.setattr(module, "PRESETS", presets)
-        patch.setattr(training, "BUCKETS", (96, 192))
+        patch.setattr(training, "LENGTHS", 2)
+        patch.setattr(training, "LONGEST", 192)
         yield
 
 
@@ -133,6 +142,56 @@ def test_clips_that_show_too_little_are_not_trained_on(corpus):
     assert list(same) == list(held)  # what is read is not chosen
     with pytest.raises(ParameterError, match="no clip shows a hand in 1000.0 frames a character; lower `least_hand`"):
         split(TrainParams(least_hand=1000.0), corpus)
+
+
+def test_every_fold_is_held_out_once(corpus):
+    clips, sides = corpus.clips, []
+    for fold in range(3):
+        params = TrainParams.from_dict({"folds": 3, "fold": fold, "least_hand": 0})
+        train_rows, held = split(params, corpus)
+        assert not set(clips.participant_id.iloc[train_rows]) & set(clips.participant_id.iloc[held])
+        assert training._split_name(params) == f"by signer, fold {fold} of 3, counted from 0"
+        sides += held.tolist()
+    assert sorted(sides) == np.flatnonzero(clips["set"] == "train").tolist()
+    with pytest.raises(DataError, match="9 signers are too few for 12 folds"):
+        split(TrainParams(folds=12), corpus)
+
+
+def test_split_by_phrase_too(corpus):
+    "Every second clip says what another signer's clip says."
+    clips = corpus.clips.assign(phrase=[corpus.clips.phrase[row // 2] for row in corpus.clips.index])
+    shared = SimpleNamespace(clips=clips)
+    loose, strict = (split(TrainParams(split=name, least_hand=0.0), shared) for name in ("signer", "signer and phrase"))
+    assert list(loose[1]) == list(strict[1]) and set(strict[0]) < set(loose[0])
+    assert not set(clips.phrase.iloc[strict[0]]) & set(clips.phrase.iloc[strict[1]])
+    assert training._split_name(TrainParams(split="signer and phrase")) == "by signer and phrase"
+
+
+def test_a_split_that_leaks_is_refused(corpus, monkeypatch):
+    monkeypatch.setattr(training, "hold_out_signers", lambda clips, *_: (np.arange(len(clips)), np.arange(3)))
+    with pytest.raises(DataError, match="3 held-out clips are trained on as well"):
+        split(TrainParams(), corpus)
+
+
+def test_supplemental_clips_come_by_weight(corpus):
+    sets = corpus.clips["set"].to_numpy()
+    for weight in (0.0, 0.5, 1.0, 2.0):
+        params = TrainParams(supplemental=weight, least_hand=0.0, batch_size=1)
+        rows, _ = split(params, corpus)
+        assert ("supplemental" in sets[rows]) == (weight > 0)
+        clips = training.batches(params, corpus, rows, True)
+        seen = np.zeros(len(sets))
+        for epoch in range(2):
+            clips.position = (epoch, 0)
+            np.add.at(seen, np.concatenate([clips.rows(i) for i in range(len(clips))]), 1)
+        assert (seen[rows] >= 2 * np.where(sets[rows] == "train", 1, weight)).all()
+        assert seen.sum() <= 2 * (np.where(sets[rows] == "train", 1, weight).sum() + 1)
+
+
+def test_one_set_of_lengths_for_all(corpus):
+    rows = split(TrainParams(), corpus)
+    trained, read = (training.batches(TrainParams(), corpus, some, shuffle) for some, shuffle in zip(rows, (True, False)))
+    assert trained.buckets == read.buckets and trained.buckets[-1] == min(192, -(-corpus.clips.frames.max() // 8) * 8)
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +255,7 @@ def test_load_reader(done):
 def test_read_all_keeps_the_order_of_rows(done, corpus, monkeypatch):
     "However the clips were sorted into batches."
     rows = np.arange(len(corpus.clips))[::3]
-    monkeypatch.setattr(training, "BUCKETS", (60, 120, 192))
+    monkeypatch.setattr(training, "LENGTHS", 3)
     clips = training.batches(done.params, corpus, rows, False)
     read = np.concatenate([clips.rows(i) for i in range(len(clips))])
     assert read.tolist() != sorted(read)
