@@ -54,6 +54,7 @@ PREPROCESS = {
     "hand": lambda **k: Preprocess(**k),
     "hand flat": lambda **k: Preprocess(landmark_set="seed", depth=False, **k),
     "hand thinned": lambda **k: Preprocess(limit=7, **k),
+    "body": lambda **k: Preprocess(style="body", **k),
     "parts": lambda **k: Preprocess(style="parts", **k),
     "parts thinned": lambda **k: Preprocess(landmark_set="seed", style="parts", limit=6, **k),
 }
@@ -298,7 +299,7 @@ def test_preprocess_has_a_finite_gradient_where_nothing_is_seen(style):
     assert np.isfinite(tape.gradient(loss, values).numpy()).all()
 
 
-@pytest.mark.parametrize("style", ["hand", "parts"])
+@pytest.mark.parametrize("style", STYLES)
 def test_one_missing_point_leaves_finite_features(style):
     "Trackers give hands whole or not at all, but an infinity or another tracker does not."
     layer = Preprocess(style=style)
