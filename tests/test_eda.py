@@ -1,0 +1,90 @@
+"nbs/explore/eda on other corpora: competition files under other paths, stitched and not, with clips that cannot be used."
+
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from aslkit.corpus import Corpus
+from aslkit.prepare import prepare
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOK = ROOT / "nbs/explore/eda.ipynb"
+
+
+def executed(folder, **parameters):
+    "The notebook after papermill has run it in `folder`; its text outputs and how many pictures it has."
+    import papermill
+
+    path = folder / "eda.ipynb"
+    papermill.execute_notebook(
+        NOTEBOOK, path, parameters, kernel_name="python3", cwd=folder, progress_bar=False, log_output=False
+    )
+    outputs = [output for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])]
+    assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
+    data = [output.get("data", {}) for output in outputs]
+    text = "".join("".join(found) for one in data for kind, found in one.items() if kind.startswith("text/"))
+    text += "".join("".join(output.get("text", "")) for output in outputs)
+    for machine in (folder, ROOT, Path(tempfile.gettempdir()), Path(sys.prefix)):
+        assert f"{machine}/" not in text
+    return text, sum("image/png" in one for one in data)
+
+
+def tracked(source, target):
+    "A copy of a corpus as a tracker would have seen it, in no steps at all, and with rows that cannot be used."
+    rng = np.random.default_rng(3)
+    for path in source.glob("*_landmarks/*.parquet"):
+        table = pq.read_table(path)
+        columns = [
+            pa.array(column.to_numpy() + rng.normal(0, 1e-5, len(column)).astype("float32"))
+            if column.type == pa.float32()
+            else column
+            for column in table.columns
+        ]
+        (target / path.parent.name).mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table(columns, schema=table.schema), target / path.parent.name / path.name)
+    for path in [*source.glob("*.csv"), *source.glob("*.json")]:
+        (target / path.name).write_bytes(path.read_bytes())
+    clips = pd.read_csv(target / "train.csv")
+    clips.loc[3, "phrase"] = "No Capitals"
+    clips.loc[len(clips)] = clips.loc[5]
+    clips.to_csv(target / "train.csv", index=False)
+    return target
+
+
+@pytest.mark.parametrize("stitcher", [True, False], ids=["stitched", "tracked"])
+def test_competition_files_elsewhere(stitched, tmp_path, stitcher):
+    data = stitched if stitcher else tracked(stitched, tmp_path / "my disk" / "asl")
+    report = prepare(data, tmp_path / "made ready", workers=1, progress=False)
+    text, pictures = executed(tmp_path, prepared="made ready", sample=30)
+    train = len(Corpus(tmp_path / "made ready").clips.query("set == 'train'"))
+    said = f"> Looking at the folder given as `prepared`, {report['clips']:,} clips."
+    assert said in text and pictures >= 10
+    if stitcher:
+        assert "**This is not competition data**" in text and not report["set_aside"]
+    else:
+        assert f"**Not stitched**: part of the competition's files ({train:,} of 67,208 train clips)" in text
+        assert "not competition data" not in text
+        assert report["why"] and all(kind in text for kind in report["why"])
+
+
+def test_says_what_is_wrong_with_the_folder(tmp_path):
+    from papermill.exceptions import PapermillExecutionError
+
+    with pytest.raises(PapermillExecutionError, match=re.escape("no prepared corpus; run `aslkit prepare`")):
+        executed(tmp_path, prepared="nowhere")
+
+
+def test_cells_are_short():
+    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    assert max(len([line for line in cell["source"] if line.strip()]) for cell in cells) <= 40
+    assert NOTEBOOK.stat().st_size < 200_000
+    (parameters,) = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    assert [line.partition(":")[0] for line in parameters["source"]] == ["prepared", "sample", "seed"]
