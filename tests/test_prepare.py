@@ -405,7 +405,7 @@ BROKEN = {  # what is done; kind, clips that are lost, words of the sentence
         "clip without frames", 0, ["train.csv, row 13, column sequence_id: the clip 77 has no frames in " + FILE],
     ),
     "same row twice": (tables(lambda t: pd.concat([t, t.iloc[[5]]])), "repeated sequence_id", 0, ["row 13", "rows 6, 13"]),
-    "frames without a row": (tables(lambda t: t.drop(index=5)), "frames without a row", 1, [FILE, "1 clips", "first 2001"]),
+    "frames without a row": (tables(lambda t: t.drop(index=5)), "frames without a row", 1, ["1 of its clips", "first 2001"]),
 }  # fmt: skip
 
 
