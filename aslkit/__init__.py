@@ -8,7 +8,7 @@ Modules:
 - `aslkit.clips`: How people spell and what a tracker sees of it: phrases become clips of 543 points, many at once.
 - `aslkit.competition`: The contract: characters, columns, metric, submission. Everything else in the kit may change; this may not.
 - `aslkit.corpus`: A prepared corpus: one memory-mapped Arrow file a landmark file, a row a clip. How it is written, and how it is opened.
-- `aslkit.ctc`: From frame scores to text, and the loss that teaches it.
+- `aslkit.ctc`: From scores to text, and the loss that teaches it.
 - `aslkit.export`: From a trained network to the two files that the competition wants: one graph of built-in operations, landmarks in, characters out.
 - `aslkit.grading`: What a submission would score: the competition's own procedure, with the model in a process of its own.
 - `aslkit.hands`: A bank of real recorded letters, a hand of bones and joints, and the signs for all 59 characters.

@@ -1,4 +1,4 @@
-"The CTC loss against an exhaustive list of paths, against TensorFlow's own loss, and on both backends."
+"The CTC loss against lists of every path, float64 and other losses, on both backends; the readers against every text."
 
 import itertools
 import os
@@ -12,8 +12,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 
-from aslkit.competition import BLANK, CLASSES, encode
-from aslkit.ctc import collapse, ctc_loss, feasible, greedy
+from aslkit.competition import BLANK, CLASSES, decode, encode
+from aslkit.ctc import alignment, beam, collapse, ctc_loss, greedy, occupancy, too_long
 
 
 def slope(logits, frames, classes, characters, blank=BLANK):
@@ -28,7 +28,8 @@ def slope(logits, frames, classes, characters, blank=BLANK):
 
 
 def log_softmax(x):
-    return x - np.log(np.exp(x - x.max(-1, keepdims=True)).sum(-1, keepdims=True)) - x.max(-1, keepdims=True)
+    x = x - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
 
 def listed(logits, label, blank):
@@ -42,6 +43,26 @@ def listed(logits, label, blank):
             total += probability
             share[range(T), path] += probability
     return (-np.log(total), np.exp(logp) - share / total) if total else (0.0, np.zeros((T, C)))
+
+
+def in_float64(logits, label, blank):
+    "Loss and gradient (N, C) of one clip by the recursion as the paper writes it, in float64."
+    logp = log_softmax(logits.astype("float64"))
+    states = np.array([blank] + [c for found in label for c in (found, blank)])
+    scores = logp[:, states]
+
+    def forward(states, scores):
+        skip = (states != blank) & (states != np.roll(states, 2)) & (np.arange(len(states)) > 1)
+        runs = [np.where(np.arange(len(states)) < 2, scores[0], -np.inf)]
+        for now in scores[1:]:
+            stay, go = runs[-1], np.r_[-np.inf, runs[-1]][:-1]
+            leap = np.where(skip, np.r_[-np.inf, -np.inf, runs[-1]][:-2], -np.inf)
+            runs.append(np.logaddexp.reduce([stay, go, leap]) + now)
+        return np.array(runs)
+
+    alpha, beta = forward(states, scores), forward(states[::-1], scores[::-1, ::-1])[::-1, ::-1]
+    total = np.logaddexp.reduce(alpha[-1, -2:])
+    return -total, np.exp(logp) - np.exp(alpha + beta - scores - total) @ np.eye(logp.shape[1])[states]
 
 
 def random_batch(seed, B, T, C, L, spread=2.0):
@@ -79,6 +100,39 @@ def test_every_path(data):
         assert not gradient[i, n:].any()
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**16), st.integers(1, 6), st.integers(0, 3), st.sampled_from([0.5, 5.0]))
+def test_finite_differences(seed, N, letters, spread):
+    "The gradient is that of the float64 loss, along random directions."
+    rng = np.random.default_rng(seed)
+    logits = (spread * rng.normal(size=(1, N, 4))).astype("float32")
+    label = rng.integers(0, 3, letters).tolist()
+    _, gradient = slope(logits, [N], np.array([label + [0]]), [letters], 3)
+    if np.array(too_long([N], np.array([label + [0]]), [letters]))[0]:
+        assert not gradient.any()
+        return
+    for _ in range(3):
+        direction = rng.normal(size=(N, 4))
+        up, down = (in_float64(logits[0] + sign * 1e-5 * direction, label, 3)[0] for sign in (1, -1))
+        np.testing.assert_allclose((gradient[0] * direction).sum(), (up - down) / 2e-5, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("N", "spread", "loss_error", "slope_error"),
+    [(96, 2, 3e-4, 5e-5), (400, 0.1, 2e-3, 5e-5), (400, 2, 4e-3, 5e-4), (400, 10, 1e-2, 3e-3)],
+)
+def test_long_clips_against_float64(N, spread, loss_error, slope_error):
+    logits, steps, classes, characters = random_batch(12, 4, N, CLASSES, 31, spread)
+    steps[0], characters[0], classes[1, 3:6] = N, 31, 7
+    steps[1] = N
+    loss, gradient = slope(logits, steps, classes, characters)
+    for i, (n, k) in enumerate(zip(steps, characters)):
+        right, right_slope = in_float64(logits[i, :n], classes[i, :k].tolist(), BLANK)
+        np.testing.assert_allclose(loss[i], right, atol=loss_error)
+        np.testing.assert_allclose(gradient[i, :n], right_slope, atol=slope_error)
+        np.testing.assert_allclose(gradient[i].sum(-1), 0, atol=1e-4)  # more of one class is less of the others
+
+
 # --- against TensorFlow
 
 
@@ -96,7 +150,7 @@ def test_tensorflows_loss(seed, shape):
             tf.constant(classes, tf.int32), x, tf.constant(characters, tf.int32), tf.constant(frames, tf.int32),
             logits_time_major=False, blank_index=blank,
         )  # fmt: skip
-    usable = np.array(feasible(classes, characters, frames))
+    usable = ~np.array(too_long(frames, classes, characters))
     assert usable.any()
     np.testing.assert_allclose(ours[usable], theirs.numpy()[usable], rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(our_slope[usable], tape.gradient(theirs, x).numpy()[usable], atol=1e-3)
@@ -123,7 +177,7 @@ def test_a_clip_too_short_for_its_label_teaches_nothing():
     loss, gradient = slope(logits, frames, classes, characters, 3)
     assert loss[:3].tolist() == [0.0] * 3 and not gradient[:3].any()
     assert loss[3] > 0 and gradient[3].any()
-    assert np.array(feasible(classes, characters, frames)).tolist() == [False, False, False, True]
+    assert np.array(too_long(frames, classes, characters)).tolist() == [True, True, True, False]
 
 
 def test_frames_beyond_the_clip_are_ignored():
@@ -143,6 +197,7 @@ def test_no_frame_and_no_character():
     "The one path of no frames says nothing for certain."
     loss, gradient = slope(np.ones((2, 3, 4), "float32"), np.array([0, 0]), np.array([[0], [0]]), np.array([0, 1]), 3)
     assert loss.tolist() == [0.0, 0.0] and not gradient.any()
+    assert np.array(too_long([0, 0, 1], np.zeros((3, 0), int), [0, 1, 1])).tolist() == [False, True, False]
 
 
 def test_a_batch_of_empty_labels_without_a_column():
@@ -226,6 +281,74 @@ found["half"], found["half_gradient"] = half, np.array(slope.astype("float32"))
     np.testing.assert_allclose(found["half_gradient"], half_gradient, atol=1e-2)
 
 
+def test_optax_agrees(on_jax):
+    "A loss written by others; keras.ops.ctc_loss on JAX is the same recursion, so it stands in where optax is missing."
+    logits, steps, classes, characters = random_batch(13, 6, 60, CLASSES, 12)
+    characters[1] = 0
+    code = """
+steps, classes, characters = [given[k] for k in ("steps", "classes", "characters")]
+def theirs(x):
+    try:
+        import optax
+    except ImportError:
+        return keras.ops.ctc_loss(classes, x, characters, steps, mask_index=59)
+    padding = [(np.arange(n)[None] >= real[:, None]).astype("float32") for n, real in ((60, steps), (12, characters))]
+    return optax.ctc_loss(x, padding[0], classes, padding[1], blank_id=59)
+found["loss"], found["gradient"] = theirs(given["logits"]), jax.grad(lambda x: theirs(x).sum())(given["logits"])
+"""
+    found = on_jax(code, logits=logits, steps=steps, classes=classes, characters=characters)
+    loss, gradient = slope(logits, steps, classes, characters)
+    np.testing.assert_allclose(loss, found["loss"], rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(gradient, found["gradient"], atol=1e-3)
+
+
+# --- when each character was said
+
+
+def listed_occupancy(logits, label, blank):
+    "Share of paths (N, L) that say the l-th character at step n, by listing them."
+    logp = log_softmax(logits.astype("float64"))
+    N, C = logp.shape
+    share, total = np.zeros((N, len(label))), 0.0
+    for path in itertools.product(range(C), repeat=N):
+        if collapse(path, blank) == label:
+            probability = np.exp(logp[range(N), path].sum())
+            total += probability
+            begun = np.cumsum([c != blank and (n == 0 or c != path[n - 1]) for n, c in enumerate(path)])
+            for n, c in enumerate(path):
+                if c != blank:
+                    share[n, begun[n] - 1] += probability
+    return share / total if total else share
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.lists(st.integers(0, 1), max_size=3)), min_size=1, max_size=3),
+    st.integers(0, 2**16),
+)
+def test_occupancy_and_alignment(clips, seed):
+    logits = np.random.default_rng(seed).normal(size=(len(clips), 6, 3)).astype("float32") * 2
+    steps, characters = np.array([n for n, _ in clips]), np.array([len(label) for _, label in clips])
+    classes = np.array([label + [1] * (4 - len(label)) for _, label in clips])
+    share = np.array(occupancy(logits, steps, classes, characters, 2))
+    when = alignment(logits, steps, classes, characters, 2)
+    assert share.shape == (len(clips), 6, 4) and when.shape == (len(clips), 4, 3)
+    for i, (n, label) in enumerate(clips):
+        right = np.zeros((6, 4))
+        right[:n, : len(label)] = listed_occupancy(logits[i, :n], label, 2)
+        np.testing.assert_allclose(share[i], right, atol=1e-4)
+        for k in range(4):
+            if not right[:, k].any():
+                assert when[i, k].tolist() == [-1, -1, -1]
+                continue
+            first, likeliest, last = when[i, k]
+            assert 0 <= first <= likeliest <= last < n
+            assert right[likeliest, k] >= right[:, k].max() - 1e-4
+            half = right[likeliest, k] / 2
+            assert right[first, k] >= half - 1e-4 and right[last, k] >= half - 1e-4
+            assert (right[:first, k] < half + 1e-4).all() and (right[last + 1 :, k] < half + 1e-4).all()
+
+
 # --- reading
 
 
@@ -244,3 +367,76 @@ def test_greedy_reads_what_a_path_says(text, data):
     path += [BLANK] * data.draw(st.integers(0 if path else 1, 2))
     logits = np.eye(CLASSES)[None, path + [0, 1, 2]]  # what lies beyond the clip is not read
     assert greedy(logits, [len(path)]) == [text]
+
+
+def every_text(logits, blank, prior=None):
+    "Log probability of every text of one clip, by listing every path; a prior weighs each character."
+    logp = log_softmax(logits.astype("float64"))
+    N, C = logp.shape
+    found = {}
+    for path in itertools.product(range(C), repeat=N):
+        said = tuple(collapse(path, blank))
+        found[said] = np.logaddexp(found.get(said, -np.inf), logp[range(N), path].sum())
+    if prior is not None:
+        for said in found:
+            found[said] += sum(prior(decode(list(said[:k])))[c] for k, c in enumerate(said))
+    return {decode(list(said)): value for said, value in found.items()}
+
+
+def toy_prior(said):
+    "Depends on the whole text so far."
+    return np.sin(np.arange(3) * 1.7 + len(said) + 3.1 * sum(map(ord, said)))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.integers(0, 5), min_size=1, max_size=3), st.integers(0, 2), st.integers(0, 2**16),
+    st.sampled_from([0.3, 1.0, 3.0]), st.booleans(),
+)  # fmt: skip
+def test_a_wide_beam_finds_the_likeliest_text(lengths, blank, seed, spread, weighed):
+    "With room for every prefix the search is exact: repeats, blanks, prefixes reached twice, clips of different length."
+    logits = spread * np.random.default_rng(seed).normal(size=(len(lengths), 6, 3))
+    logits[np.random.default_rng(seed).random(logits.shape) < 0.1] = -50  # classes that are all but impossible
+    prior = toy_prior if weighed else None
+    for i, text in enumerate(beam(logits, lengths, 64, blank, prior)):
+        right = every_text(logits[i, : lengths[i]], blank, prior)
+        assert right[text] >= max(right.values()) - 1e-9
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**16), st.integers(1, 4))
+def test_a_narrow_beam_reads_one_of_the_texts(seed, width):
+    logits = 2 * np.random.default_rng(seed).normal(size=(2, 5, 3))
+    for i, text in enumerate(beam(logits, [5, 4], width, 2)):
+        assert text in every_text(logits[i, : 5 - i], 2)
+
+
+@given(st.text("abn ~", max_size=6))
+def test_beam_reads_sure_scores_like_greedy(text):
+    path = [c for i, found in enumerate(encode(text)) for c in ([BLANK] * (i > 0 and text[i - 1] == text[i]) + [found])]
+    logits = 20 * np.eye(CLASSES)[None, path + [0, 1]]
+    assert beam(logits, [len(path)]) == greedy(logits, [len(path)]) == [text]
+
+
+def test_beam_is_likelier_than_greedy():
+    "By our own loss, on scores like a network's; a narrow beam may still lose the best text now and then."
+    rng = np.random.default_rng(14)
+    logits = rng.normal(size=(32, 40, CLASSES)).astype("float32")
+    logits[..., BLANK] += 4
+    logits[np.arange(32)[:, None], rng.integers(0, 40, (32, 8)), rng.integers(0, BLANK, (32, 8))] += 6
+    steps = rng.integers(20, 41, 32)
+
+    def loss(texts):
+        classes = np.array([encode(text) + [BLANK] * (40 - len(text)) for text in texts])
+        return np.array(ctc_loss(logits, steps, classes, np.array(list(map(len, texts)))))
+
+    ours, plain = beam(logits, steps), greedy(logits, steps)
+    assert sum(a != b for a, b in zip(ours, plain)) > 3
+    gain = loss(plain) - loss(ours)
+    assert gain.mean() > 0.05 and (gain > -1e-3).mean() > 0.8
+    assert (loss(plain) - loss(beam(logits, steps, 128))).mean() > gain.mean()
+
+
+def test_a_beam_has_a_width():
+    with pytest.raises(ValueError, match="`width` must be 1 or more, got 0"):
+        beam(np.zeros((1, 2, CLASSES)), [2], 0)
