@@ -505,7 +505,7 @@ TRAIN = REPOSITORY / "kaggle_kernels/train/train.ipynb"
 @pytest.mark.slow
 @pytest.mark.skipif(not TRAIN.exists(), reason="kaggle_kernels/train/train.ipynb is not written yet")
 def test_the_training_notebook_of_the_repository_runs_on_kaggle(bare_python, tmp_path):
-    from aslkit.corpus import prepare
+    from aslkit.prepare import prepare
     from aslkit.stitch import stitch
 
     root = tmp_path / "kaggle"

@@ -23,9 +23,10 @@ from aslkit.competition import (
     check_character_map,
     read_metadata,
 )
-from aslkit.corpus import Corpus, prepare
+from aslkit.corpus import Corpus
 from aslkit.hands import LetterBank, Person, recorded_bank, sign_table
 from aslkit.phrases import WORDS, phrase
+from aslkit.prepare import prepare
 from aslkit.signers import CALIBRATED, Variation, make_signers
 from aslkit.stitch import BLOCK, PRIME, _name, _Recipe, _table, stitch
 
