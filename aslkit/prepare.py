@@ -176,7 +176,7 @@ def _match(file: _File, runs: pd.DataFrame) -> None:
         file.set_aside.append(_aside(kind, error, sequence_id=int(run.sequence_id)))
     strangers = runs.sequence_id[~runs.sequence_id.isin(file.rows.sequence_id)].unique()
     if len(strangers):
-        problem = f"{len(strangers)} clips have frames and no row in the tables, first {strangers[0]}"
+        problem = f"of {len(strangers)} of its clips the tables have no row, first {strangers[0]}"
         file.set_aside.append(_aside("frames without a row", DataError(problem, "add their rows", file.source), len(strangers)))
 
 # %% ../nbs/03b_prepare.ipynb #13343d8c
