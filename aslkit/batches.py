@@ -86,9 +86,9 @@ def draw(
     "Which clips an epoch takes, each as often as its weight says, in turn."
     hundredths = np.rint(np.asarray(weights) * 100).astype(int)
     taken = [np.repeat(np.arange(len(hundredths)), hundredths // 100)]
-    for part in np.setdiff1d(hundredths % 100, [0]):
-        ring = np.random.default_rng([seed, part]).permutation(np.flatnonzero(hundredths % 100 == part))
-        start, stop = (len(ring) * part * e // 100 for e in (epoch, epoch + 1))
+    for weight in np.unique(hundredths):
+        ring = np.random.default_rng([seed, weight]).permutation(np.flatnonzero(hundredths == weight))
+        start, stop = (len(ring) * (weight % 100) * e // 100 for e in (epoch, epoch + 1))
         taken.append(ring[np.arange(start, stop) % len(ring)])
     return np.concatenate(taken)
 
@@ -96,8 +96,8 @@ def draw(
 def _most_drawn(weights: np.ndarray) -> int:
     "The largest number of clips that `draw` gives in any epoch."
     hundredths = np.rint(np.asarray(weights) * 100).astype(int)
-    parts, clips = np.unique(hundredths % 100, return_counts=True)
-    return int((hundredths // 100).sum() + (-(-parts * clips // 100)).sum())
+    weights, clips = np.unique(hundredths, return_counts=True)
+    return int((hundredths // 100).sum() + (-(-(weights % 100) * clips // 100)).sum())
 
 # %% ../nbs/03d_batches.ipynb #edf5a69c
 def thin(

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -180,6 +180,7 @@ weight_lists = st.lists(st.sampled_from([0, 0.01, 0.25, 0.5, 0.66, 1, 1.5, 2]), 
 
 @settings(deadline=None, max_examples=60)
 @given(weight_lists, st.integers(0, 3), st.integers(1, 7))
+@example([1.5, 0.5, 1.5, 0.5, 0.5], 0, 1)
 def test_clips_come_as_often_as_their_weight_says(weights, seed, batch_size):
     "Clips of one weight to within one of each other after any epoch; in as many batches every epoch."
     weights = np.array(weights)
