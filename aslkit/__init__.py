@@ -2,7 +2,7 @@
 
 Modules:
 
-- `aslkit.augment`: Other tempos, other cameras, lost fingers: variations of whole padded batches, on the accelerator.
+- `aslkit.augment`: Other tempos, other cameras, lost fingers, joined clips: variations of whole padded batches, on the accelerator.
 - `aslkit.batches`: Clips of like length together, mixed by weight, made ahead, and a place to go on from.
 - `aslkit.cli`: The `aslkit` command: each step of the road in one line. What a line does is one function call in a notebook.
 - `aslkit.clips`: How people spell and what a tracker sees of it: phrases become clips of 543 points, many at once.
@@ -14,8 +14,11 @@ Modules:
 - `aslkit.hands`: A bank of real recorded letters, a hand of bones and joints, and the signs for all 59 characters.
 - `aslkit.kernels`: From a notebook in the repository to a running notebook on Kaggle, in one command.
 - `aslkit.landmarks`: Which of the 543 points a model sees, which part each belongs to, its mirror twin, and its bones.
+- `aslkit.layers`: What the network is made of. Every layer takes a mask, so padding changes nothing.
+- `aslkit.losses`: What a network is trained by: CTC, and on demand four losses and a stumbling block more.
 - `aslkit.model`: Conformer-CTC: convolution sees a finger move, attention sees the phrase, CTC reads.
 - `aslkit.phrases`: What people were asked to spell: made-up phone numbers, addresses, names and web addresses.
+- `aslkit.plan`: What twenty augmentations change, written down first and carried out once.
 - `aslkit.plots`: Pictures of hands, of what is read from them, and of how training went. One look for all.
 - `aslkit.prepare`: 180 GB of landmark files become 16 GB of training data: in bounded memory, by as many processes as there are cores, in several sittings if need be.
 - `aslkit.preprocess`: From landmarks with holes to features: one Keras layer, the same in training and inside the exported model.

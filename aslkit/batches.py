@@ -110,9 +110,9 @@ def thin(
     return clip[np.linspace(0, len(clip) - 1, frames).round().astype(int)]
 
 
-def _labels(phrases: pd.Series, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    "Classes (rows, L) and characters (rows,) of some phrases; L suits all phrases and is a multiple of 8, at least 32."
-    longest = max(32, -(-int(phrases.str.len().max()) // 8) * 8)
+def _labels(phrases: pd.Series, rows: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
+    "Classes (rows, L) and characters (rows,) of some phrases; L suits all phrases and is a multiple of 8."
+    longest = -(-max(least, int(phrases.str.len().max())) // 8) * 8
     classes = np.full((len(rows), longest), BLANK, np.int32)
     characters = np.zeros(len(rows), np.int32)
     for i, phrase in enumerate(phrases.iloc[rows]):
@@ -215,10 +215,11 @@ class _Epochs(BatchOrder):
 class _Padded:
     "Makes the arrays of a batch."
 
-    def __init__(self, corpus: Corpus, rows: np.ndarray, longest: int, multiple: int):
-        self.corpus, self.rows, self.longest, self.multiple = corpus, rows, longest, multiple
+    def __init__(self, corpus: Corpus, rows: np.ndarray, longest: int, multiple: int, letters: int, told: bool):
+        self.corpus, self.rows, self.longest, self.multiple, self.told = corpus, rows, longest, multiple, told
         self.frames = np.minimum(corpus.clips.frames.to_numpy()[rows], longest).astype(np.int32)
-        self.classes, self.characters = _labels(corpus.clips.phrase, rows)
+        self.classes, self.characters = _labels(corpus.clips.phrase, rows, letters)
+        self.signer = corpus.clips.participant_id.to_numpy(np.int32)[rows]
 
     def __call__(self, clips: np.ndarray, length: int) -> tuple[dict, dict]:
         clips = np.r_[clips, np.repeat(clips[-1], -len(clips) % self.multiple)]
@@ -228,7 +229,8 @@ class _Padded:
             padded[: len(clip)] = clip
             padded[len(clip) :] = np.nan
         labels = {"classes": self.classes[clips], "characters": self.characters[clips]}
-        return {"landmarks": landmarks, "frames": self.frames[clips]}, labels
+        inputs = {"landmarks": landmarks, "frames": self.frames[clips]}
+        return inputs | (labels | {"signer": self.signer[clips]} if self.told else {}), labels
 
 # %% ../nbs/03d_batches.ipynb #2d9b2b5c
 class _Ahead:
@@ -261,6 +263,8 @@ class Batches(_Epochs, keras.utils.PyDataset):
         short_first: bool = False,  # epoch 0 goes from short clips to long ones (SortaGrad, Amodei et al. 2016)
         weights: Sequence[float] | None = None,  # (rows,) times an epoch, on average; only with a seed
         multiple: int = 1,  # devices that share a batch; `batch_size` must be a multiple
+        told: bool = False,  # inputs also hold the labels and "signer" (B,), for augmentation that joins clips
+        letters: int = 32,  # room for so many characters at least: joined clips have more than any phrase of the corpus
         prefetch: int = 8,  # batches made ahead; 0: none
     ):
         if batch_size < 1 or batch_size % multiple:
@@ -270,7 +274,7 @@ class Batches(_Epochs, keras.utils.PyDataset):
             raise ValueError("`rows` is empty, so there is nothing to batch")
         super().__init__(corpus.clips.frames.to_numpy()[self._rows], batch_size, buckets, seed, short_first, weights)
         self.corpus, self.prefetch, self._in_epoch = corpus, prefetch, False
-        self._padded = _Padded(corpus, self._rows, self.buckets[-1], multiple)
+        self._padded = _Padded(corpus, self._rows, self.buckets[-1], multiple, letters, told)
         self._ahead = _Ahead(self._padded)
 
     def rows(self, index: int) -> np.ndarray:  # (B,) rows of `corpus.clips`, in the order of batch `index`

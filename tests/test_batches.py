@@ -29,6 +29,7 @@ def stand_in(lengths: list[int], phrases: list[str] | None = None) -> SimpleName
         return clip
 
     clips = pd.DataFrame({"frames": lengths, "phrase": phrases or ["a" * (1 + i % 5) for i in range(len(lengths))]})
+    clips["participant_id"] = np.arange(len(lengths)) % 7
     return SimpleNamespace(clips=clips, landmarks=landmarks, landmark_set=SimpleNamespace(points=("left_hand_0",)))
 
 
@@ -136,6 +137,19 @@ def test_batches_for_training(clips, batch_size, seed, epoch):
         assert (batches[index][0]["frames"] == np.minimum([lengths[row] for row in rows], BUCKETS[-1])).all()
     shapes = [batches[index][0]["landmarks"].shape for index in range(len(batches))]
     assert len(set(shapes)) == 1 or shapes[0] != shapes[1]
+
+
+def test_training_batches_tell_who_signs_what():
+    "What joins clips needs signer, labels and room for two phrases, where it asks for them."
+    corpus = stand_in(LENGTHS, ["a" * (1 + i) for i in range(18)])
+    for letters, room in ((32, 32), (33, 40), (64, 64)):
+        batches = Batches(corpus, range(18), 4, BUCKETS, seed=0, told=True, letters=letters)
+        inputs, labels = batches[0]
+        np.testing.assert_array_equal(inputs["signer"], batches.rows(0) % 7)
+        assert labels["classes"].shape == (4, room)
+        for name, array in labels.items():
+            np.testing.assert_array_equal(inputs[name], array)
+    assert set(Batches(corpus, range(18), 4, BUCKETS, seed=0)[0][0]) == {"landmarks", "frames"}
 
 
 def test_shuffling_is_global_and_changes():

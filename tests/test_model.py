@@ -15,24 +15,29 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import tensorflow as tf
 
-from aslkit import model
-from aslkit.competition import CLASSES
+from aslkit import layers
+from aslkit.competition import BLANK, CLASSES
+from aslkit.ctc import ctc_loss
 from aslkit.landmarks import LANDMARK_SETS
-from aslkit.model import (
-    PRESETS,
+from aslkit.layers import (
     Attention,
     ConformerBlock,
     ConvolutionModule,
+    Dense,
     DropPath,
     FeedForward,
-    FingerspellingReader,
     MaskedConv,
-    build_reader,
+    PartStem,
+    SpellingLoss,
 )
+from aslkit.model import PRESETS, FingerspellingReader, build_reader
 from aslkit.preprocess import STYLES, Preprocess
 
 WIDTH = 8
 LAYERS = {
+    "dense": lambda **k: Dense(6, **k),
+    "parts": lambda **k: PartStem([3, 4, 1], 6, kernel=4, **k),
+    "parts at full rate": lambda **k: PartStem([WIDTH], 6, stride=1, **k),
     "conv": lambda **k: MaskedConv(6, 5, **k),
     "conv even kernel": lambda **k: MaskedConv(6, 4, **k),
     "conv strided": lambda **k: MaskedConv(6, 5, stride=2, **k),
@@ -60,12 +65,13 @@ PREPROCESS = {
 }
 SMALL = {  # a preset's architecture, small
     "tiny": {"width": 16, "blocks": 1, "heads": 2},
+    "base": {"width": 16, "blocks": 2, "heads": 2, "kernel": 5, "middle": 1, "condition": True, "spelling": 0.3},
     "seed": {"width": 16, "blocks": 2, "heads": 2, "head_width": 24},
 }
 
 
 def small(preset, **changes):
-    return build_reader(preset, **SMALL[preset], **changes)
+    return build_reader(preset, **SMALL[preset] | changes)
 
 
 def wake(layer):
@@ -107,7 +113,7 @@ def apply(layer, values, frames, **kwargs):
     if isinstance(layer, Preprocess):
         features, mask = layer(values, frames)
         return features, np.array(mask).sum(1)
-    if isinstance(layer, (DropPath, FeedForward)):
+    if isinstance(layer, (Dense, DropPath, FeedForward)):
         return layer(values, **kwargs), frames
     mask = np.arange(values.shape[1])[None] < frames[:, None]
     return layer(values, mask=mask, **kwargs), -(-frames // getattr(layer, "stride", 1))
@@ -140,9 +146,8 @@ def built(make, **kwargs):
 
 
 def test_every_layer_is_listed():
-    classes = [c for c in vars(model).values() if inspect.isclass(c) and c.__module__ == model.__name__]
-    layers = {c for c in classes if issubclass(c, keras.Layer) and not issubclass(c, keras.Model)}
-    assert layers == {type(make()) for make in LAYERS.values()}
+    classes = {c for c in vars(layers).values() if inspect.isclass(c) and c.__module__ == layers.__name__}
+    assert classes == {SpellingLoss} | {type(make()) for make in LAYERS.values()}
 
 
 # --- padding
@@ -186,12 +191,15 @@ def test_more_padding_changes_nothing_while_training(preset):
     reader = wake(small(preset, **off))
     start = reader.get_weights()
     values, frames = inputs_for(reader, 3, 12), np.array([12, 5, 8])
+    labels = {"classes": np.array([[3, 4, BLANK], [5, 5, 6], [7, BLANK, BLANK]]), "characters": np.array([2, 3, 1])}
     found = []
     for extra in (0, 9):
         reader.set_weights(start)
         longer = np.pad(values, ((0, 0), (0, extra), (0, 0), (0, 0)), constant_values=np.nan)
-        logits, steps = apply(reader, longer, frames, training=True)
-        found.append([*(np.array(logits)[i, :n] for i, n in enumerate(steps)), *reader.get_weights()])
+        told = reader({"landmarks": longer, "frames": frames}, training=True)
+        logits, steps = told["logits"], np.array(told["steps"])
+        loss = np.array(reader.compute_loss(y=labels, y_pred=told))
+        found.append([loss, *(np.array(logits)[i, :n] for i, n in enumerate(steps)), *reader.get_weights()])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
     assert any((a != b).any() for a, b in zip(start, reader.get_weights())) == (preset == "seed")
@@ -341,7 +349,7 @@ ARGUMENTS = {  # argument: another value, and what it changes
     "depth": (False, "parameters of style hand"),
     "limit": (6, "output"),
     "width": (24, "parameters"),
-    "blocks": (2, "parameters"),
+    "blocks": (1, "parameters"),
     "heads": (4, "output"),
     "kernel": (3, "parameters"),
     "positions": ("relative", "parameters"),
@@ -356,18 +364,27 @@ ARGUMENTS = {  # argument: another value, and what it changes
     "head_width": (12, "parameters"),
     "head_dropout": (0.5, "training"),
     "augment": ("light", "training"),
+    "middle": (1, "loss"),
+    "middle_weight": (0.6, "loss with middle"),
+    "condition": (True, "parameters with middle"),
+    "smoothing": (0.1, "loss"),
+    "consistency": (0.2, "loss with views"),
+    "spelling": (0.3, "parameters"),
 }
 
 
 @functools.cache
 def behaviour(**changes):
-    "Parameters, logits and logits while training, of a reader whose weights follow from their order and shape alone."
+    "Parameters, logits, logits while training and loss of a reader whose weights follow from their order and shape alone."
     keras.utils.set_random_seed(0)
-    reader = FingerspellingReader(**({"style": "parts", "width": 16, "blocks": 1, "heads": 2, "kernel": 5} | changes))
+    reader = FingerspellingReader(**({"style": "parts", "width": 16, "blocks": 2, "heads": 2, "kernel": 5} | changes))
     values, frames = inputs_for(reader, 4, 12), np.array([12, 9, 12, 4])
     apply(reader, values, frames)
     wake(reader)
-    return reader.count_params(), *(np.array(apply(reader, values, frames, training=t)[0]) for t in (False, True))
+    labels = {"classes": np.tile(np.arange(3), (4, 1)), "characters": np.array([3, 2, 3, 1])}
+    trained = reader({"landmarks": values, "frames": frames}, training=True)
+    loss = float(reader.compute_loss(y=labels, y_pred=trained))
+    return reader.count_params(), np.array(apply(reader, values, frames)[0]), np.array(trained["logits"]), loss
 
 
 def test_every_argument_is_listed():
@@ -377,19 +394,24 @@ def test_every_argument_is_listed():
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_argument(name):
     value, what = ARGUMENTS[name]
-    common = {"style": "hand"} if what.endswith("style hand") else {}
-    count, plain, trained = behaviour(**common)
-    new_count, new_plain, new_trained = behaviour(**common, **{name: value})
-    np.testing.assert_array_equal(plain, trained)  # nothing is dropped by default
-    if what.startswith("parameters"):
+    what, _, common = what.partition(" with ") if " with " in what else what.partition(" of ")
+    common = {"style hand": {"style": "hand"}, "middle": {"middle": 1}, "views": {"augment": "light"}, "": {}}[common]
+    count, plain, trained, loss = behaviour(**common)
+    new_count, new_plain, new_trained, new_loss = behaviour(**common, **{name: value})
+    if "augment" not in common:
+        np.testing.assert_array_equal(plain, trained)  # nothing is dropped by default
+    if what == "parameters":
         assert new_count != count
         return
     assert new_count == count
     if what == "output":
         assert new_plain.shape != plain.shape or np.abs(new_plain - plain).max() > 1e-3
-    else:
-        np.testing.assert_array_equal(new_plain, plain)
+        return
+    np.testing.assert_array_equal(new_plain, plain)
+    if what == "training":
         assert np.abs(new_trained - plain).max() > 1e-3
+    else:
+        assert abs(new_loss - loss) > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -403,7 +425,7 @@ def test_wrong_argument_is_named(arguments):
 
 
 def test_unknown_preset():
-    with pytest.raises(ValueError, match=r"one of \['seed', 'tiny'\], got 'small'"):
+    with pytest.raises(ValueError, match=r"one of \['base', 'large', 'seed', 'tiny'\], got 'small'"):
         build_reader("small")
 
 
@@ -426,49 +448,142 @@ def test_steps_are_frames_over_stride():
 
 
 READ_AND_TRAIN = """
+import json
 from aslkit.model import build_reader
-changes = {"seed": {"width": 16, "blocks": 2, "heads": 2, "head_width": 24},
-           "tiny": {"width": 16, "blocks": 1, "heads": 2, "augment": "light"}}
-for name in ("seed", "tiny"):
-    reader = build_reader(name, **changes[name])
+found = {}
+for name, changes in json.loads(str(given["small"])).items():
+    reader = build_reader(name, **changes)
     reader.load_weights(str(given[f"{name}_weights"]))
     inputs = {"landmarks": given[f"{name}_landmarks"], "frames": given["frames"]}
-    read = jax.jit(lambda inputs: reader(inputs))(inputs)
+    read = reader.predict_on_batch(inputs)
     found[f"{name}_logits"], found[f"{name}_steps"] = read["logits"], read["steps"]
-keras.utils.set_random_seed(0)
-reader.compile(keras.optimizers.Adam(1e-2))
-labels = {"classes": given["classes"], "characters": given["characters"]}
-found["losses"] = np.array([reader.train_on_batch(inputs, labels) for _ in range(15)])
-reader.save_weights(str(given["trained"]))
-found["trained_logits"] = jax.jit(lambda inputs: reader(inputs))(inputs)["logits"]
+    if name == "seed":
+        continue
+    keras.utils.set_random_seed(0)
+    reader.compile(keras.optimizers.Adam(1e-2))
+    labels = {"classes": given["classes"], "characters": given["characters"]}
+    told = inputs | labels | {"signer": given["signer"]}
+    found[f"{name}_losses"] = np.array([reader.train_on_batch(told, labels) for _ in range(15)])
+    reader.save_weights(str(given[f"{name}_trained"]))
+    found[f"{name}_after"] = reader.predict_on_batch(inputs)["logits"]
 """
+TRAINED = SMALL | {
+    "tiny": SMALL["tiny"] | {"augment": "light"},
+    "base": SMALL["base"] | {"consistency": 0.2, "smoothing": 0.01},
+}
+FRAMES, LABELS = (
+    np.array([20, 13, 1, 8], "int32"),
+    {"classes": np.tile(np.arange(3), (4, 1)), "characters": np.array([3, 3, 0, 2])},
+)
+SIGNER = np.array([1, 1, 2, 2], "int32")
 
 
 def test_jax_reads_and_trains(on_jax, tmp_path):
     "Weights written by either backend give the other's logits; on JAX the loss falls as well."
     readers = {preset: wake(small(preset)) for preset in SMALL}
-    frames = np.array([20, 13, 1, 8], "int32")
-    given = {"frames": frames, "classes": np.tile(np.arange(3), (4, 1)), "characters": np.array([3, 3, 0, 2])}
-    given["trained"] = str(tmp_path / "trained.weights.h5")
+    given = {"frames": FRAMES, "signer": SIGNER, "small": json.dumps(TRAINED)} | LABELS
     for name, reader in readers.items():
-        given[f"{name}_weights"] = str(tmp_path / f"{name}.weights.h5")
+        given[f"{name}_weights"], given[f"{name}_trained"] = (str(tmp_path / f"{name}{i}.weights.h5") for i in range(2))
         given[f"{name}_landmarks"] = inputs_for(reader, 4, 20)
         reader.save_weights(given[f"{name}_weights"])
     found = on_jax(READ_AND_TRAIN, **given)
     for name, reader in readers.items():
-        assert_same(found[f"{name}_logits"], *apply(reader, given[f"{name}_landmarks"], frames))
+        assert_same(found[f"{name}_logits"], *apply(reader, given[f"{name}_landmarks"], FRAMES))
         assert found[f"{name}_logits"].std() > 0.1
-    assert np.isfinite(found["losses"]).all()
-    assert found["losses"][-3:].mean() < 0.8 * found["losses"][:3].mean()
-    readers["tiny"].load_weights(given["trained"])
-    assert_same(found["trained_logits"], *apply(readers["tiny"], given["tiny_landmarks"], frames))
+        if name == "seed":
+            continue
+        losses = found[f"{name}_losses"]
+        assert np.isfinite(losses).all() and losses[-3:].mean() < 0.8 * losses[:3].mean()
+        reader.load_weights(given[f"{name}_trained"])
+        assert_same(found[f"{name}_after"], *apply(reader, given[f"{name}_landmarks"], FRAMES))
 
 
-def test_tensorflow_trains():
+@pytest.mark.parametrize("preset,adversarial,eager", [("tiny", 0.0, False), ("base", 0.02, True), ("seed", 0.0, True)])
+def test_tensorflow_trains(preset, adversarial, eager):
     keras.utils.set_random_seed(0)
-    reader = small("tiny", augment="light")
-    reader.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
-    inputs = {"landmarks": inputs_for(reader, 4, 20), "frames": np.array([20, 13, 1, 8], "int32")}
-    labels = {"classes": np.tile(np.arange(3), (4, 1)), "characters": np.array([3, 3, 0, 2])}
-    losses = np.array([reader.train_on_batch(inputs, labels) for _ in range(15)])
+    reader = small(preset, **TRAINED[preset])
+    reader.adversarial = adversarial
+    reader.compile(keras.optimizers.Adam(1e-2), jit_compile=False, run_eagerly=eager)
+    inputs = {"landmarks": inputs_for(reader, 4, 20), "frames": FRAMES, "signer": SIGNER} | LABELS
+    losses = np.array([reader.train_on_batch(inputs, LABELS) for _ in range(15)])
     assert np.isfinite(losses).all() and losses[-3:].mean() < 0.8 * losses[:3].mean()
+
+
+PUSHED = """
+import numpy as np, keras
+from aslkit.losses import CTCModel
+
+class Toy(CTCModel):
+    def __init__(self):
+        super().__init__()
+        self.scores = keras.layers.Dense(60)
+
+    def call(self, inputs, training=False):
+        return {"logits": self.scores(inputs["features"]), "steps": inputs["frames"]}
+
+toy = Toy()
+toy.adversarial = 0.1
+inputs = {"features": given["features"], "frames": given["frames"]}
+toy(inputs)
+toy.set_weights([given["kernel"], np.zeros(60)])
+toy.compile(keras.optimizers.SGD(1.0), jit_compile=False)
+labels = {"classes": given["classes"], "characters": given["characters"]}
+found = {"loss": toy.train_on_batch(inputs, labels), "kernel": toy.get_weights()[0], "bias": toy.get_weights()[1]}
+"""
+
+
+def test_adversarial_step(on_jax):
+    "The gradient is that of the pushed weights, on both backends."
+    rng = np.random.default_rng(0)
+    given = {"frames": FRAMES, "features": rng.normal(size=(4, 20, 8)).astype("float32")} | LABELS
+    given["kernel"] = rng.normal(size=(8, 60)).astype("float32")
+
+    def loss_and_gradient(kernel):
+        kernel, bias = tf.Variable(kernel), tf.Variable(tf.zeros(60))
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(ctc_loss(given["features"] @ kernel + bias, FRAMES, *LABELS.values()))
+        return float(loss), *(g.numpy() for g in tape.gradient(loss, [kernel, bias]))
+
+    _, gradient, _ = loss_and_gradient(given["kernel"])
+    push = 0.1 * np.linalg.norm(given["kernel"]) / np.linalg.norm(gradient) * gradient
+    loss, gradient, shift = loss_and_gradient(given["kernel"] + push)
+    here = {"given": given}
+    exec(PUSHED, here)
+    for found in (here["found"], on_jax(PUSHED, **given)):
+        np.testing.assert_allclose(found["loss"], loss, rtol=1e-5)
+        np.testing.assert_allclose(found["kernel"], given["kernel"] - gradient, atol=1e-4)
+        np.testing.assert_allclose(found["bias"], -shift, atol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{}, {"consistency": 0.2}])
+def test_labels_that_augmentation_changed_are_learnt(changes):
+    "Reversed clips bring reversed phrases; two views bring them twice."
+    reader = wake(small("tiny", augment="strong", **changes))
+    for member in reader.augment.members:
+        member.probability = float(type(member).__name__ == "Reverse")
+    inputs = {"landmarks": inputs_for(reader, 4, 20), "frames": FRAMES, "signer": SIGNER} | LABELS
+    found, views = reader(inputs, training=True), 1 + bool(changes)
+    np.testing.assert_array_equal(found["classes"], np.tile([[2, 1, 0], [2, 1, 0], [0, 1, 2], [1, 0, 2]], (views, 1)))
+    np.testing.assert_array_equal(found["characters"], np.tile(LABELS["characters"], views))
+    assert found["logits"].shape[0] == 4 * views
+    told = float(reader.compute_loss(y=LABELS, y_pred=found))
+    kept = {name: array for name, array in found.items() if name not in LABELS}
+    assert abs(told - float(reader.compute_loss(y=LABELS, y_pred=kept))) > 1e-3
+    assert set(reader(inputs)) == {"logits", "steps"}
+
+
+def test_spelling_alone_and_padded():
+    "More steps, more characters: the same loss; no end sign is missed."
+    spelling = wake_built(SpellingLoss(2))
+    values, steps = inputs_for(spelling, 3, 9), np.array([9, 4, 1])
+    classes, characters = np.array([[3, 4, 5], [6, BLANK, BLANK], [BLANK] * 3]), np.array([3, 1, 0])
+    together = np.array(spelling(values, np.arange(9)[None] < steps[:, None], classes, characters))
+    for i, (n, k) in enumerate(zip(steps, characters)):
+        alone = spelling(values[i : i + 1, :n], np.ones((1, n), bool), classes[i : i + 1, :k], characters[i : i + 1])
+        np.testing.assert_allclose(np.array(alone)[0], together[i], rtol=1e-4)
+        assert together[i] > 0
+
+
+def wake_built(layer):
+    layer.build((None, None, WIDTH))
+    return wake(layer)
