@@ -29,3 +29,11 @@ Modules:
 - `aslkit.training`: From prepared clips to a run folder: parameters that cannot be misspelt, Keras `fit`, and the competition's metric on people never seen."""
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name):  # `aslkit.Reader` costs nothing until it is used
+    if name == "Reader":
+        from aslkit.reader import Reader
+
+        return Reader
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

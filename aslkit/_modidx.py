@@ -54,6 +54,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'aslkit.cli': { 'aslkit.cli._export': ('cli.html#_export', 'aslkit/cli.py'),
                             'aslkit.cli._facts': ('cli.html#_facts', 'aslkit/cli.py'),
                             'aslkit.cli._grade': ('cli.html#_grade', 'aslkit/cli.py'),
+                            'aslkit.cli._groups': ('cli.html#_groups', 'aslkit/cli.py'),
                             'aslkit.cli._joined': ('cli.html#_joined', 'aslkit/cli.py'),
                             'aslkit.cli._kit_errors': ('cli.html#_kit_errors', 'aslkit/cli.py'),
                             'aslkit.cli._load_keras': ('cli.html#_load_keras', 'aslkit/cli.py'),
