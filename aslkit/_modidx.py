@@ -456,6 +456,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'aslkit.submission._field': ('submission.html#_field', 'aslkit/submission.py'),
                                    'aslkit.submission._follow': ('submission.html#_follow', 'aslkit/submission.py'),
                                    'aslkit.submission._member': ('submission.html#_member', 'aslkit/submission.py'),
+                                   'aslkit.submission._plain': ('submission.html#_plain', 'aslkit/submission.py'),
                                    'aslkit.submission._selected_columns': ('submission.html#_selected_columns', 'aslkit/submission.py'),
                                    'aslkit.submission.custom_operations': ('submission.html#custom_operations', 'aslkit/submission.py'),
                                    'aslkit.submission.first_line': ('submission.html#first_line', 'aslkit/submission.py'),

@@ -80,6 +80,7 @@ def confusion(
         for pair in zip(phrase, phrase) if phrase == reading else align(phrase, reading):
             counts[pair] = counts.get(pair, 0) + 1
     table = pd.DataFrame([(*pair, count) for pair, count in counts.items()], columns=["meant", "read", "count"])
+    table = table.astype({"count": int})
     table = table.sort_values(["count", "meant", "read"], ascending=[False, True, True], ignore_index=True)
     meant = table.groupby("meant")["count"].transform("sum")
     return table.assign(share=table["count"] / meant.where(table.meant != "", readings.phrase.str.len().sum()))

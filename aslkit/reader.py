@@ -72,9 +72,7 @@ def _check_input(details: dict, columns: int) -> None:
     "Refuse a model that takes anything else than float32 (T, C)."
     shape, kind = [int(n) for n in details["shape_signature"]], np.dtype(details["dtype"]).name
     if kind != "float32":
-        raise SubmissionError(
-            f"{MODEL_FILE} takes {kind}", "export it so that it takes float32, which is what the grader gives"
-        )
+        raise SubmissionError(f"{MODEL_FILE} takes {kind}", "export it so that it takes float32, as the grader gives")
     if len(shape) != 2 or shape[1] not in (-1, columns):
         problem = f"{MODEL_FILE} takes the shape {shape} and {ARGS_FILE} selects {columns:,} columns"
         raise SubmissionError(problem, "export both together: the model takes [frames, selected columns]")
@@ -162,7 +160,7 @@ class Reader:
                 answer = self._run(**{INPUT: frames})[OUTPUT]
             except (RuntimeError, ValueError, MemoryError) as error:
                 problem = f"{MODEL_FILE} fails on a clip of {len(frames)} frames ({first_line(error)})"
-                raise SubmissionError(problem, "mend the model: it must answer clips of any length") from None
+                raise SubmissionError(problem, "mend the model: it must answer clips of any length, in little memory") from None
             milliseconds = 1000 * (time.perf_counter() - begin)
             _check_answer(answer, len(frames))
             return _decoded(answer, len(frames)), milliseconds

@@ -270,7 +270,10 @@ def read_clip(
 def _chosen_rows(data: Path, rows: str | Path | pd.DataFrame | None) -> pd.DataFrame:
     "The clips to grade: METADATA_COLUMNS and `kind`."
     if not isinstance(rows, pd.DataFrame):
-        rows = read_metadata(data / "train.csv" if rows is None else rows)
+        path = data / "train.csv" if rows is None else Path(rows)
+        if path.is_dir():
+            raise DataError("not a CSV but a folder", "name a CSV with rows of train.csv", path)
+        rows = read_metadata(path)
     table = rows[METADATA_COLUMNS].reset_index(drop=True)
     if not table.phrase.str.len().sum():
         raise DataError("no clip to grade", "choose rows of train.csv that have a phrase", data)

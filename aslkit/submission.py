@@ -23,12 +23,18 @@ import pandas as pd
 
 from .competition import ARGS_FILE, LANDMARK_COLUMNS, MODEL_BYTES_MAX, MODEL_FILE, SubmissionError
 
-# %% ../nbs/10a_submission.ipynb #68b36979
+# %% ../nbs/10a_submission.ipynb #1d554be5
+def _plain(name: str) -> str:
+    "A name as it may be shown on a terminal."
+    return name[:50].encode("unicode_escape").decode()
+
+
 def first_line(
     error: Exception,
 ) -> str:  # without a full stop
     "What an error says, short enough to fit into a sentence."
     line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    line = "".join(character if character.isprintable() else "?" for character in line)
     return line if len(line) <= 200 else line[:197] + "..."
 
 
@@ -61,7 +67,7 @@ def _selected_columns(text: bytes) -> list[str]:
     known = set(LANDMARK_COLUMNS)
     unknown = [c for c in columns if c not in known]
     if unknown:
-        raise SubmissionError(f"{ARGS_FILE} selects the unknown column {unknown[0][:50]!r}", "select landmark columns only")
+        raise SubmissionError(f"{ARGS_FILE} selects the unknown column {unknown[0][:50]!a}", "select landmark columns only")
     repeated = pd.Series(columns)[pd.Series(columns).duplicated()]
     if len(repeated):
         raise SubmissionError(f"{ARGS_FILE} selects the column {repeated.iloc[0]!r} twice", "name each column once")
@@ -93,7 +99,8 @@ def custom_operations(
             name = _field(model, _follow(model, codes + 4 + 4 * i), 1)  # OperatorCode.custom_code
             if name is not None:
                 name = _follow(model, name)
-                found.add(model[name + 4 : name + 4 + struct.unpack_from("<I", model, name)[0]].decode(errors="replace"))
+                text = model[name + 4 : name + 4 + struct.unpack_from("<I", model, name)[0]]
+                found.add(_plain(text.decode(errors="replace")))
     except struct.error:
         raise SubmissionError(f"{MODEL_FILE} is cut short or damaged", "export the run again") from None
     return sorted(found)
@@ -118,12 +125,12 @@ def _check_names(names: list[str]) -> None:
     for name in names:
         first, *rest = name.replace("\\", "/").split("/")
         if first == "" or ":" in first or ".." in (first, *rest):
-            raise SubmissionError(f"the name {name[:50]!r} leads out of the zip", "zip the two files without their folder")
+            raise SubmissionError(f"the name {name[:50]!a} leads out of the zip", "zip the two files without their folder")
     for name in (MODEL_FILE, ARGS_FILE):
         if names.count(name) > 1:
             raise SubmissionError(f"holds {name} {names.count(name)} times", "zip each file once")
     if sorted(names) != [ARGS_FILE, MODEL_FILE]:
-        found = ", ".join(name[:50] for name in sorted(names)[:5]) or "nothing"
+        found = ", ".join(map(_plain, sorted(names)[:5])) or "nothing"
         raise SubmissionError(f"holds {found}", f"zip exactly {MODEL_FILE} and {ARGS_FILE}, without a folder")
 
 # %% ../nbs/10a_submission.ipynb #62463ccf
