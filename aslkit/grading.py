@@ -52,17 +52,17 @@ def align(
     reading: str,
 ) -> list[tuple[str, str]]:  # pairs of a character and what was read for it, "" for nothing; as many differ as there are edits
     "Phrase and reading, character by character."
-    costs = np.zeros((len(phrase) + 1, len(reading) + 1), int)
-    costs[:, 0], costs[0] = np.arange(len(phrase) + 1), np.arange(len(reading) + 1)
+    costs = [list(range(len(reading) + 1))]  # of turning so much of the phrase into so much of the reading
     for i, meant in enumerate(phrase, 1):
+        costs.append([i])
         for j, read in enumerate(reading, 1):
-            costs[i, j] = min(costs[i - 1, j - 1] + (meant != read), costs[i - 1, j] + 1, costs[i, j - 1] + 1)
+            costs[i].append(min(costs[i - 1][j - 1] + (meant != read), costs[i - 1][j] + 1, costs[i][j - 1] + 1))
     i, j, pairs = len(phrase), len(reading), []
     while i or j:
-        if i and j and costs[i, j] == costs[i - 1, j - 1] + (phrase[i - 1] != reading[j - 1]):
+        if i and j and costs[i][j] == costs[i - 1][j - 1] + (phrase[i - 1] != reading[j - 1]):
             i, j = i - 1, j - 1
             pairs.append((phrase[i], reading[j]))
-        elif i and costs[i, j] == costs[i - 1, j] + 1:
+        elif i and costs[i][j] == costs[i - 1][j] + 1:
             i -= 1
             pairs.append((phrase[i], ""))
         else:

@@ -88,6 +88,9 @@ def _follow(model: bytes, place: int) -> int:
     return place + struct.unpack_from("<I", model, place)[0]
 
 
+_OPERATIONS_MAX = 10_000  # kinds in a file; TFLite has some two hundred
+
+
 def custom_operations(
     model: bytes,  # a TFLite file
 ) -> list[str]:  # names, sorted
@@ -95,11 +98,14 @@ def custom_operations(
     try:
         codes = _field(model, _follow(model, 0), 1)  # Model.operator_codes
         codes, found = None if codes is None else _follow(model, codes), set()
-        for i in range(0 if codes is None else struct.unpack_from("<I", model, codes)[0]):
+        count = 0 if codes is None else struct.unpack_from("<I", model, codes)[0]
+        if count > _OPERATIONS_MAX:
+            raise struct.error
+        for i in range(count):
             name = _field(model, _follow(model, codes + 4 + 4 * i), 1)  # OperatorCode.custom_code
             if name is not None:
                 name = _follow(model, name)
-                text = model[name + 4 : name + 4 + struct.unpack_from("<I", model, name)[0]]
+                text = model[name + 4 : name + 4 + min(50, struct.unpack_from("<I", model, name)[0])]
                 found.add(_plain(text.decode(errors="replace")))
     except struct.error:
         raise SubmissionError(f"{MODEL_FILE} is cut short or damaged", "export the run again") from None

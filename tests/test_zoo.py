@@ -6,6 +6,11 @@ import tempfile
 import psutil
 import pytest
 import zoo
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aslkit.competition import SubmissionError
+from aslkit.submission import Submission, custom_operations
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +60,22 @@ def test_a_good_one_is_graded(corpus, tmp_path, monkeypatch, capfd):
     with pytest.raises(SystemExit) as stop:
         main(good)
     assert not stop.value.code and "1.000 of the characters right" in capfd.readouterr().out
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0), st.binary(min_size=1, max_size=4)), max_size=8), st.integers(0))
+def test_random_damage(tmp_path_factory, changes, end):
+    "Bytes overwritten anywhere, the end cut off: a sentence, or a submission that can be run."
+    for whole, check in ((zoo.model("flex"), custom_operations), (zoo.zipped("good"), open_zip(tmp_path_factory))):
+        content = bytearray(whole)
+        for at, new in changes:
+            content[at % len(whole) : at % len(whole) + len(new)] = new
+        try:
+            check(bytes(content[: len(whole) - end % len(whole)]))
+        except SubmissionError as error:
+            assert str(error).endswith(".") and str(error).isprintable()
+
+
+def open_zip(tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "damaged.zip"
+    return lambda content: path.write_bytes(content) and Submission(path)
