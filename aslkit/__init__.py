@@ -10,7 +10,7 @@ Modules:
 - `aslkit.corpus`: A prepared corpus: one memory-mapped Arrow file a landmark file, a row a clip. How it is written, and how it is opened.
 - `aslkit.ctc`: From scores to text, and the loss that teaches it.
 - `aslkit.export`: From a trained network to the two files that the competition wants: one graph of built-in operations, landmarks in, characters out.
-- `aslkit.grading`: What a submission would score: the competition's own procedure, with the model in a process of its own.
+- `aslkit.grading`: What a submission would score, how sure that is, and where the slips are.
 - `aslkit.hands`: A bank of real recorded letters, a hand of bones and joints, and the signs for all 59 characters.
 - `aslkit.kernels`: From a notebook in the repository to a running notebook on Kaggle, in one command.
 - `aslkit.landmarks`: Which of the 543 points a model sees, which part each belongs to, its mirror twin, and its bones.
@@ -22,10 +22,21 @@ Modules:
 - `aslkit.plots`: Pictures of hands, of what is read from them, and of how training went. One look for all.
 - `aslkit.prepare`: 180 GB of landmark files become 16 GB of training data: in bounded memory, by as many processes as there are cores, in several sittings if need be.
 - `aslkit.preprocess`: From landmarks with holes to features: one Keras layer, the same in training and inside the exported model.
+- `aslkit.reader`: Landmarks in, text out: a submission in an app, a web server, or a notebook with a camera.
+- `aslkit.sandbox`: Models from anywhere, in a process of their own with limits on time and memory; in Kaggle's old runtime, too.
 - `aslkit.settings`: One small file that a competitor edits, and what the kit makes of it.
 - `aslkit.signers`: Synthetic people: hands, habits, tempo, body and camera, drawn from a number.
 - `aslkit.splits`: Who is trained on and who is read: whole signers, whole phrases if wanted, five ways round, and a check that nothing leaks.
 - `aslkit.stitch`: Real recorded letters, stitched into a corpus in the competition's exact file layout, or straight into the prepared form: the embedded default for everybody without the 180 GB.
+- `aslkit.submission`: What a submission is, and everything that can be told about one without running it.
 - `aslkit.training`: From prepared clips to a run folder: parameters that cannot be misspelt, Keras `fit`, and the competition's metric on people never seen."""
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name):  # `aslkit.Reader` costs nothing until it is used
+    if name == "Reader":
+        from aslkit.reader import Reader
+
+        return Reader
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -161,7 +161,7 @@ def read_metadata(
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
             raise DataError(
-                f"{table[column].iloc[row]!r} is not a whole number", "mend the row", path, row=row + 1, column=column
+                f"{str(table[column].iloc[row])!r} is not a whole number", "mend the row", path, row=row + 1, column=column
             )
         table[column] = numbers.astype("int64")
     return table[METADATA_COLUMNS]

@@ -11,7 +11,7 @@ C classes."""
 
 # %% auto #0
 __all__ = ['COLOURS', 'FINGER_COLOURS', 'draw_hand', 'spikes', 'draw_strip', 'Player', 'player', 'check_ending', 'save_player',
-           'plot_spikes', 'plot_history', 'plot_lengths', 'plot_kinds']
+           'plot_spikes', 'plot_history', 'plot_lengths', 'plot_kinds', 'plot_groups', 'plot_confusion']
 
 # %% ../nbs/12_plots.ipynb #e88ba717
 import base64
@@ -485,4 +485,41 @@ def plot_kinds(
     axes.set(xlabel="score (1 is perfect)", xlim=(min(0, *scores) if scores else 0, 1.15), xticks=[0, 0.5, 1])
     axes.invert_yaxis()
     axes.spines[["right", "top"]].set_visible(False)
+    return axes
+
+# %% ../nbs/12_plots.ipynb #8d1fb4d4
+def plot_groups(
+    axes: Any,  # matplotlib axes
+    groups: dict[str, dict[str, Any]],  # name -> {"score", "low", "high", "clips"}, as in the report of `grade`
+) -> Any:  # the axes
+    "Plot the score of each group of clips with its interval."
+    groups = {name: one for name, one in groups.items() if one["score"] is not None}
+    for row, one in enumerate(groups.values()):
+        axes.plot([one["low"], one["high"]], [row, row], color=COLOURS["sky"], linewidth=4, solid_capstyle="butt")
+        axes.plot(one["score"], row, "o", color=COLOURS["blue"], markersize=4)
+    axes.set_yticks(range(len(groups)), [f"{name} ({one['clips']:,})" for name, one in groups.items()])
+    low = min((one["low"] for one in groups.values()), default=0)
+    axes.set(xlabel="score and 95 % interval (clips)", xlim=(min(0, low), 1.02), ylim=(len(groups) - 0.5, -0.5))
+    axes.grid(axis="x", color=COLOURS["grey"], alpha=0.3)
+    axes.spines[["right", "top"]].set_visible(False)
+    return axes
+
+# %% ../nbs/12_plots.ipynb #bdecf78d
+def plot_confusion(
+    axes: Any,  # matplotlib axes
+    table: pd.DataFrame,  # columns meant, read ("" for nothing) and share, as `confusion` of aslkit.grading gives it
+    count: int = 20,  # characters, those with the most slips
+) -> Any:  # the axes
+    "Plot the share of slips of each character, and what was read in its place."
+    slips = table[table["meant"] != table["read"]]
+    often = pd.concat([slips.groupby(end)["count"].sum() for end in ("meant", "read")], axis=1).sum(axis=1)
+    shown = sorted(often.drop("", errors="ignore").nlargest(count).index) + [""]
+    shares = slips.pivot_table(index="meant", columns="read", values="share", aggfunc="sum")
+    shares = shares.reindex(index=shown, columns=shown)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=max(0.1, shares.max(axis=None, skipna=True) or 0))
+    names = [_visible(character) or "∅" for character in shown]
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="read", ylabel="meant")
+    axes.figure.colorbar(image, ax=axes, label="share of the times meant")
     return axes

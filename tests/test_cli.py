@@ -209,7 +209,17 @@ REPORT = {
     "fallback": 0,
     "latency_ms_p50": 3.21,
     "latency_ms_p95": 5.67,
-    "by_kind": {"phone": {"score": 0.8, "clips": 20}},
+    "low": 0.66,
+    "high": 0.75,
+    "over": "signers",
+    "hours_one_core": 0.431,
+    "hours_four_cores": 0.108,
+    "by_kind": {"phone": {"score": 0.8, "low": 0.7, "high": 0.9, "over": "clips", "clips": 20}},
+    "by_length": {"under 10": {"score": 0.5, "low": 0.4, "high": 0.6, "over": "clips", "clips": 31}},
+    "by_speed": {"under 4": {"score": None, "low": None, "high": None, "over": None, "clips": 2}},
+    "by_hand": {},
+    "slips": [{"meant": " ", "read": "", "count": 77, "share": 0.25}],
+    "runtime": "ai_edge_litert 9.8.7",
     "by_signer": {"3": {"score": 0.66, "clips": 30}, "8": {"score": 0.77, "clips": 30}},
     "set_aside": [{"path": "a.parquet", "sequence_id": 3, "problem": "a.parquet: cut short; fetch it again."}],
     "size_bytes": 1_900_000,
@@ -231,19 +241,27 @@ def test_grade(aslkit, calls, tmp_path):
         3,
         "--timeout",
         9,
+        "--memory",
+        4,
         "--set-aside",
+        "--strict-runtime",
     ]
     code, out, _ = aslkit(*words)
     assert code == 0
     for text in ["d\n", "r.csv", "1,060 clips", "2 signers", "0.712", "25.5%", "0.660 to 0.770", "3.2 ms", "5.7 ms", "1.9 MB",
-                 "phone", "1 clips", "a.parquet: cut short", "not a leaderboard score"]:  # fmt: skip
+                 "phone", "1 clips", "a.parquet: cut short",
+                 "0.660 to 0.750, 95 %, by drawing signers", "0.43 h", "0.11 h on four", "litert 9.8.7", "under 10 characters",
+                 "space  nothing     77", "not a leaderboard score"]:  # fmt: skip
         assert text in out, text
     code, out, _ = aslkit("grade", "s.zip", "--json")
     assert json.loads(out) == REPORT
     assert found[0][0] == (Path("s.zip"), Path("d"))
-    assert found[0][1] == {"rows": Path("r.csv"), "workers": 3, "timeout": 9.0, "strict": False, "out": Path("o.csv")}
+    options = {"rows": Path("r.csv"), "workers": 3, "timeout": 9.0, "memory_gb": 4, "strict": False, "out": Path("o.csv")}
+    assert found[0][1] == options | {"strict_runtime": True}
+    assert "frames a character" not in out  # a group without a score
     assert found[1][0] == (Path("s.zip"), tmp_path / "data/asl-fingerspelling")
-    assert found[1][1] == {"rows": None, "workers": 1, "timeout": 60.0, "strict": True, "out": None}
+    options = {"rows": None, "workers": 1, "timeout": 60.0, "memory_gb": 8.0, "strict": True, "out": None}
+    assert found[1][1] == options | {"strict_runtime": False}
 
 
 def test_read(aslkit, calls):
@@ -251,6 +269,10 @@ def test_read(aslkit, calls):
     assert aslkit("read", "s.zip", "c.parquet", "--sequence-id", 12, "--timeout", 5) == (0, "12 elm st\n", "")
     aslkit("read", "s.zip", "c.parquet")
     assert found == [((Path("s.zip"), Path("c.parquet"), 12, 5.0), {}), ((Path("s.zip"), Path("c.parquet"), None, 60.0), {})]
+    assert aslkit("read", "c.parquet") == (0, "12 elm st\n", "")
+    assert found[2] == ((None, Path("c.parquet"), None, 60.0), {})
+    code, out, err = aslkit("read", "a.zip", "b.parquet", "c.parquet")
+    assert code == 2 and not out and "c.parquet is one too many" in err and len(found) == 3
 
 
 def test_push(aslkit, calls, monkeypatch):
@@ -364,7 +386,7 @@ def test_runs(aslkit, tmp_path):
 def test_a_real_submission(tmp_path):
     "Grade and read through the command line, down to the process that runs the model."
     import pandas as pd
-    from test_grading import clip_rows, convert, pack, read_first
+    from zoo import clip_rows, convert, pack, read_first
 
     from aslkit.competition import METADATA_COLUMNS
 
