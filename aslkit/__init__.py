@@ -9,12 +9,15 @@ Modules:
 - `aslkit.competition`: The contract: characters, columns, metric, submission. Everything else in the kit may change; this may not.
 - `aslkit.corpus`: A prepared corpus: one memory-mapped Arrow file a landmark file, a row a clip. How it is written, and how it is opened.
 - `aslkit.ctc`: From scores to text, and the loss that teaches it.
+- `aslkit.devices`: One batch, several devices: each reads its share, all learn the same.
 - `aslkit.export`: From a trained network to the two files that the competition wants: one graph of built-in operations, landmarks in, characters out.
 - `aslkit.grading`: What a submission would score: the competition's own procedure, with the model in a process of its own.
 - `aslkit.hands`: A bank of real recorded letters, a hand of bones and joints, and the signs for all 59 characters.
 - `aslkit.kernels`: From a notebook in the repository to a running notebook on Kaggle, in one command.
 - `aslkit.landmarks`: Which of the 543 points a model sees, which part each belongs to, its mirror twin, and its bones.
 - `aslkit.model`: Conformer-CTC: convolution sees a finger move, attention sees the phrase, CTC reads.
+- `aslkit.optimise`: How fast to learn, by which rule, and which weights to keep: schedule, optimisers, and an average over the last steps.
+- `aslkit.params`: Every choice of a training, with its name, its type and its range checked before anything is computed.
 - `aslkit.phrases`: What people were asked to spell: made-up phone numbers, addresses, names and web addresses.
 - `aslkit.plots`: Pictures of hands, of what is read from them, and of how training went. One look for all.
 - `aslkit.prepare`: 180 GB of landmark files become 16 GB of training data: in bounded memory, by as many processes as there are cores, in several sittings if need be.
@@ -23,6 +26,6 @@ Modules:
 - `aslkit.signers`: Synthetic people: hands, habits, tempo, body and camera, drawn from a number.
 - `aslkit.splits`: Who is trained on and who is read: whole signers, whole phrases if wanted, five ways round, and a check that nothing leaks.
 - `aslkit.stitch`: Real recorded letters, stitched into a corpus in the competition's exact file layout, or straight into the prepared form: the embedded default for everybody without the 180 GB.
-- `aslkit.training`: From prepared clips to a run folder: parameters that cannot be misspelt, Keras `fit`, and the competition's metric on people never seen."""
+- `aslkit.training`: From prepared clips to a run folder: Keras `fit`, the competition's metric on people never seen, and a training that goes on where it stopped."""
 
 __version__ = "0.1.0"
