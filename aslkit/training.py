@@ -32,7 +32,7 @@ from .corpus import Corpus, report_table, write_whole
 from .ctc import ctc_loss, greedy, too_long
 from .devices import OwnShare, choose_devices, predict, processes, share_loss, spread, wait_for_all
 from .model import FingerspellingReader, build_reader
-from .optimise import WarmupCosine, averaged, build_optimizer
+from .optimise import WarmupCosine, averaged, build_optimizer, keep_average
 from .params import TrainParams, network_arguments, network_changes
 from .prepare import prepare
 from .settings import read_settings
@@ -298,6 +298,7 @@ def fit(
     watched = callbacks(params, clips, held, history)
     shares = OwnShare(clips) if count > 1 else clips
     reader.fit(shares, initial_epoch=len(history), epochs=params.epochs, shuffle=False, callbacks=watched, verbose=0)
+    keep_average(reader)
     return pd.DataFrame(history)
 
 # %% ../nbs/08d_training.ipynb #143f0fd5
