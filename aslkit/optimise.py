@@ -143,7 +143,7 @@ def keep_average(
     if optimizer.use_ema:
         optimizer.finalize_variable_values(reader.trainable_variables)
         for variable in reader.trainable_variables:  # JAX would share the average's memory, and then give it away
-            variable.assign(np.array(variable))
+            variable.assign(np.asarray(variable).copy())
     return optimizer.use_ema
 
 
@@ -152,7 +152,7 @@ def averaged(
     reader: keras.Model,  # compiled
 ) -> Iterator[None]:
     "Within it the reader has its averaged weights, if its optimiser keeps them; afterwards its own again."
-    own = [np.array(variable) for variable in reader.trainable_variables]
+    own = [np.asarray(variable).copy() for variable in reader.trainable_variables]
     changed = keep_average(reader)
     try:
         yield

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -64,6 +65,15 @@ for one in json.loads(sys.argv[2]):
 """
 
 
+# Two processors of one, and JAX compiles each program once.
+SPLIT = {
+    "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+    "JAX_PLATFORMS": "cpu",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+
+
 @pytest.fixture(scope="module")
 def corpus(stitched, tmp_path_factory):
     out = tmp_path_factory.mktemp("prepared")
@@ -96,53 +106,62 @@ def same(one, other):
         np.testing.assert_allclose(a.astype(float), b.astype(float), rtol=1e-2, atol=1e-3)
 
 
+@pytest.fixture(scope="module")
+def on_devices(corpus, tmp_path_factory):
+    "What one and two devices make of the same training, on either backend."
+    made = {}
+
+    def folder(backend):
+        if backend not in made:
+            made[backend] = tmp = tmp_path_factory.mktemp(backend)
+            runs = [
+                {"run": "one", "devices": 1, "stop": -1},
+                {"run": "begun", "devices": 1, "stop": 1},
+                {"copy": "begun", "run": "whole", "devices": 2, "stop": -1},
+                {"copy": "begun", "run": "two", "devices": 2, "stop": 2},
+                {"run": "two", "devices": 2, "stop": -1},
+            ]
+            runs = [{k: str(tmp / v) if k in ("run", "copy") else v for k, v in run.items()} for run in runs]
+            (tmp / "out.txt").write_text(
+                end(begin(corpus, runs, KERAS_BACKEND=backend, JAX_COMPILATION_CACHE_DIR=str(tmp / "jax"), **SPLIT))
+            )
+        return made[backend]
+
+    return folder
+
+
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_two_devices(corpus, tmp_path, backend):
+def test_two_devices(on_devices, backend):
     "The same as one; a training begun on one goes on with two; and stopped there, it repeats bit for bit."
-    runs = [
-        {"run": "one", "devices": 1, "stop": -1},
-        {"run": "two", "devices": 1, "stop": 1},
-        {"copy": "two", "run": "whole", "devices": 2, "stop": -1},
-        {"run": "two", "devices": 2, "stop": 2},
-        {"run": "two", "devices": 2, "stop": -1},
-    ]
-    runs = [{k: str(tmp_path / v) if k in ("run", "copy") else v for k, v in run.items()} for run in runs]
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-    out = end(begin(corpus, runs, KERAS_BACKEND=backend, **flags))
-    assert [line for line in out.splitlines() if "going on" in line] == [
+    folder = on_devices(backend)
+    assert [line for line in (folder / "out.txt").read_text().splitlines() if "going on" in line] == [
         f"{done} of 3 epochs were done before; going on." for done in (1, 1, 2)
     ]
-    one, two, whole = (result(tmp_path / name) for name in ("one", "two", "whole"))
+    one, two, whole = (result(folder / name) for name in ("one", "two", "whole"))
     same(one, two)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(two[1], whole[1], strict=True))
-    assert (tmp_path / "two/history.csv").read_bytes() == (tmp_path / "whole/history.csv").read_bytes()
-    read = [pd.read_csv(tmp_path / name / "readings.csv", keep_default_na=False) for name in ("one", "two")]
+    assert (folder / "two/history.csv").read_bytes() == (folder / "whole/history.csv").read_bytes()
+    read = [pd.read_csv(folder / name / "readings.csv", keep_default_na=False) for name in ("one", "two")]
     assert read[0].sequence_id.tolist() == read[1].sequence_id.tolist()
 
 
-def test_two_processes(corpus, tmp_path):
-    "On JAX, each with a device of its own; process 0 writes."
+def test_two_processes(corpus, on_devices, tmp_path):
+    "On JAX, each with a device of its own, they go on with what one process began; process 0 writes."
+    shutil.copytree(on_devices("jax") / "begun", tmp_path / "two")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    alone = begin(corpus, [{"run": str(tmp_path / "one"), "devices": 1, "stop": -1}], KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
-    end(alone)
-    both = [
-        begin(
-            corpus,
-            [{"run": str(tmp_path / "two"), "devices": 0, "stop": stop} for stop in (1, -1)],
-            KERAS_BACKEND="jax",
-            JAX_PLATFORMS="cpu",
-            JAX_CPU_COLLECTIVES_IMPLEMENTATION="gloo",
-            KERAS_DISTRIBUTION_JOB_ADDRESSES=address,
-            KERAS_DISTRIBUTION_NUM_PROCESSES="2",
-            KERAS_DISTRIBUTION_PROCESS_ID=str(number),
-        )
-        for number in range(2)
-    ]
+        environment = {
+            "KERAS_BACKEND": "jax",
+            "JAX_PLATFORMS": "cpu",
+            "JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo",
+            "KERAS_DISTRIBUTION_JOB_ADDRESSES": f"127.0.0.1:{free.getsockname()[1]}",
+            "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+        }
+    runs = [{"run": str(tmp_path / "two"), "devices": 0, "stop": -1}]
+    both = [begin(corpus, runs, KERAS_DISTRIBUTION_PROCESS_ID=str(number), **environment) for number in range(2)]
     first, second = (end(process) for process in both)
     assert "1 of 3 epochs were done before; going on." in first and "epoch 3" in first and "epoch" not in second
-    same(result(tmp_path / "one"), result(tmp_path / "two"))
+    same(result(on_devices("jax") / "one"), result(tmp_path / "two"))
     assert json.loads((tmp_path / "two/metrics.json").read_text())["clips"] > 0
 
 

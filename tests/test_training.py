@@ -375,7 +375,7 @@ def test_clips_too_short_for_their_labels_are_counted(corpus):
             needed = len(phrase) + sum(a == b for a, b in zip(phrase, phrase[1:]))
             short += -(-min(frames, training.LONGEST) // stride) < needed
         assert too_short(reader, corpus, rows) == short
-    assert short == len(rows)
+    assert len(rows) > short > len(rows) / 2
     limited = SimpleNamespace(settings={"stride": 1, "limit": 1})
     assert too_short(limited, corpus, rows) == (corpus.clips.phrase.str.len() > 1).sum()
 
