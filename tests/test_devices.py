@@ -52,7 +52,7 @@ for one in json.loads(sys.argv[2]):
         run=one["run"], devices=one["devices"], epochs=3, batch_size=8, augment="none", ema=0.9, weight_decay=0.1
     )
     rows, held = training.split(params, corpus)
-    clips, held = training.batches(params, corpus, rows[:24], True), training.batches(params, corpus, held, False)
+    clips, held = training.batches(params, corpus, rows[:24], True), training.batches(params, corpus, held[:8], False)
     reader = training.compiled_reader(params, len(clips))
     try:
         training.fit(params, reader, clips, held)
