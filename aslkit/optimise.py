@@ -52,7 +52,15 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         share = ops.clip((step - self.warmup) / max(self.total - self.warmup, 1), 0.0, 1.0)
         return self.peak * ops.minimum(risen, 0.5 * (1 + ops.cos(math.pi * share)))
 
-# %% ../nbs/08b_optimise.ipynb #0d90b978
+# %% ../nbs/08b_optimise.ipynb #e571627c
+def _rectified(step: Any, beta: float) -> tuple[Any, Any]:
+    "What the biased estimate is weighed by, its length in steps."
+    longest, decayed = 2 / (1 - beta) - 1, ops.power(beta, step)
+    size = longest - 2 * step * decayed / (1 - decayed)
+    share = (size - 4) * (size - 2) * longest / ((longest - 4) * (longest - 2) * size)
+    return ops.sqrt(ops.maximum(share, 0.0) * (1 - decayed)), size
+
+# %% ../nbs/08b_optimise.ipynb #2af1351f
 @keras.saving.register_keras_serializable("aslkit")
 class RAdam(keras.optimizers.Optimizer):
     """Rectified Adam, with Lookahead.
@@ -86,7 +94,7 @@ class RAdam(keras.optimizers.Optimizer):
         start = ops.where(step == 1, weights, start)
         self.assign_add(mean, (gradient - mean) * (1 - self.beta_1))
         self.assign_add(square, (ops.square(gradient) - square) * (1 - self.beta_2))
-        share, size = self._rectified(step)
+        share, size = _rectified(step, self.beta_2)
         towards = mean / (1 - ops.power(self.beta_1, step))
         towards = ops.where(size > self.threshold, share * towards / (ops.sqrt(square) + self.epsilon), towards)
         fast = weights - rate * towards
@@ -97,14 +105,7 @@ class RAdam(keras.optimizers.Optimizer):
             fast = ops.where(home, start, fast)
         self.assign(variable, fast)
 
-    def _rectified(self, step):
-        "What the unbiased estimate is weighed by, with its own bias; its length in steps."
-        longest, decayed = 2 / (1 - self.beta_2) - 1, ops.power(self.beta_2, step)
-        size = longest - 2 * step * decayed / (1 - decayed)
-        share = (size - 4) * (size - 2) * longest / ((longest - 4) * (longest - 2) * size)
-        return ops.sqrt(ops.maximum(share, 0.0) * (1 - decayed)), size
-
-# %% ../nbs/08b_optimise.ipynb #d49c1120
+# %% ../nbs/08b_optimise.ipynb #5c1e28a9
 class _Averages:
     "For Keras' optimisers: an average that starts short, and gradients summed over replicas before they are clipped."
 
@@ -134,7 +135,7 @@ class _Averages:
     def _shared(self):
         return keras.backend.backend() == "tensorflow" and self._distribution_strategy.num_replicas_in_sync > 1
 
-
+# %% ../nbs/08b_optimise.ipynb #4216a5ad
 def keep_average(
     reader: keras.Model,  # compiled
 ) -> bool:  # False if the optimiser keeps no average
@@ -160,7 +161,7 @@ def averaged(
         for variable, value in zip(reader.trainable_variables, own if changed else []):
             variable.assign(value)
 
-# %% ../nbs/08b_optimise.ipynb #a9fe9c18
+# %% ../nbs/08b_optimise.ipynb #113393b0
 OPTIMIZERS = {
     "adamw": (keras.optimizers.AdamW, {"beta_2": 0.98, "epsilon": 1e-8}),
     "lion": (keras.optimizers.Lion, {}),

@@ -215,7 +215,8 @@ np.savez(os.path.join(run, "state.npz"), *[np.asarray(v) for v in training._stat
 )
 def test_killed_and_resumed(corpus, tmp_path, backend, how):
     "Killed in the middle of epoch 2: weights, optimiser, random states and history are as if it had never stopped."
-    environment = os.environ | {"KERAS_BACKEND": backend}
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    environment = os.environ | {"KERAS_BACKEND": backend} | cache
 
     def run(name, epoch, batch=1):
         command = [
