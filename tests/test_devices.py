@@ -130,6 +130,7 @@ def on_devices(corpus, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_two_devices(on_devices, backend):
     "The same as one; a training begun on one goes on with two; and stopped there, it repeats bit for bit."
@@ -145,6 +146,7 @@ def test_two_devices(on_devices, backend):
     assert read[0].sequence_id.tolist() == read[1].sequence_id.tolist()
 
 
+@pytest.mark.slow
 def test_two_processes(corpus, on_devices, tmp_path):
     "On JAX, each with a device of its own, they go on with what one process began; process 0 writes."
     shutil.copytree(on_devices("jax") / "begun", tmp_path / "two")
