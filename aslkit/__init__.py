@@ -9,6 +9,7 @@ Modules:
 - `aslkit.competition`: The contract: characters, columns, metric, submission. Everything else in the kit may change; this may not.
 - `aslkit.corpus`: A prepared corpus: one memory-mapped Arrow file a landmark file, a row a clip. How it is written, and how it is opened.
 - `aslkit.ctc`: From scores to text, and the loss that teaches it.
+- `aslkit.devices`: One batch, several devices: each reads its share, all learn the same.
 - `aslkit.export`: From a trained network to the two files that the competition wants: one graph of built-in operations, landmarks in, characters out.
 - `aslkit.grading`: What a submission would score, how sure that is, and where the slips are.
 - `aslkit.hands`: A bank of real recorded letters, a hand of bones and joints, and the signs for all 59 characters.
@@ -17,6 +18,8 @@ Modules:
 - `aslkit.layers`: What the network is made of. Every layer takes a mask, so padding changes nothing.
 - `aslkit.losses`: What a network is trained by: CTC, and on demand four losses and a stumbling block more.
 - `aslkit.model`: Conformer-CTC: convolution sees a finger move, attention sees the phrase, CTC reads.
+- `aslkit.optimise`: How fast to learn, by which rule, and which weights to keep: schedule, optimisers, and an average over the last steps.
+- `aslkit.params`: Every choice of a training, with its name, its type and its range checked before anything is computed.
 - `aslkit.phrases`: What people were asked to spell: made-up phone numbers, addresses, names and web addresses.
 - `aslkit.plan`: What twenty augmentations change, written down first and carried out once.
 - `aslkit.plots`: Pictures of hands, of what is read from them, and of how training went. One look for all.
@@ -29,7 +32,7 @@ Modules:
 - `aslkit.splits`: Who is trained on and who is read: whole signers, whole phrases if wanted, five ways round, and a check that nothing leaks.
 - `aslkit.stitch`: Real recorded letters, stitched into a corpus in the competition's exact file layout, or straight into the prepared form: the embedded default for everybody without the 180 GB.
 - `aslkit.submission`: What a submission is, and everything that can be told about one without running it.
-- `aslkit.training`: From prepared clips to a run folder: parameters that cannot be misspelt, Keras `fit`, and the competition's metric on people never seen."""
+- `aslkit.training`: From prepared clips to a run folder: Keras `fit`, the competition's metric on people never seen, and a training that goes on where it stopped."""
 
 __version__ = "0.1.0"
 

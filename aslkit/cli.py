@@ -232,7 +232,7 @@ def _load_keras() -> None:
 def _train_parameters(given: dict[str, str], folder: Path, prepared: Path) -> dict[str, Any]:
     "What the training notebook gets: the given parameters, checked, and the folders."
     _load_keras()
-    from aslkit.training import TrainParams
+    from aslkit.params import TrainParams
 
     wanted = {"prepared": str(prepared)} | given | {"run": str(folder)}
     params = TrainParams.from_dict(wanted)
@@ -397,7 +397,7 @@ def _push(
     values = _parameters(parameters)
     if kernel == "train":
         _load_keras()
-        from aslkit.training import TrainParams
+        from aslkit.params import TrainParams
 
         params = TrainParams.from_dict(values)
         values = {name: getattr(params, name) for name in values}

@@ -48,7 +48,8 @@ def measure(settings: argparse.Namespace) -> pd.DataFrame:  # row, seed, stitche
 
     from aslkit.batches import Batches
     from aslkit.competition import score
-    from aslkit.training import LONGEST, TrainParams, compiled_reader, read_all
+    from aslkit.params import TrainParams
+    from aslkit.training import LONGEST, compiled_reader, read_all
 
     kit, longest = LANDMARK_SETS["kit"], LONGEST
     wanted, clips = real_arrays(settings.letters, settings.phrases, points=kit.points)

@@ -1,4 +1,4 @@
-"Parameters that cannot be misspelt, runs that repeat byte by byte, and the whole road from stitching to grading."
+"Runs that repeat byte by byte and go on where they stopped, and the whole road from stitching to grading."
 
 import copy
 import dataclasses
@@ -25,75 +25,9 @@ from aslkit.corpus import Corpus
 from aslkit.ctc import greedy
 from aslkit.export import export
 from aslkit.grading import grade
+from aslkit.params import TrainParams
 from aslkit.prepare import prepare
-from aslkit.training import TrainParams, WarmupCosine, compiled_reader, finish, fit, load_reader, read_all, split
-
-# --- parameters
-
-
-@pytest.mark.parametrize(
-    ("values", "says"),
-    [
-        ({"lerning_rate": 1e-3}, "`learning_rate`"),
-        ({"batchsize": 8}, "`batch_size`"),
-        ({"epoch": 8}, "`epochs`"),
-        ({"zzz": 1}, "known are prepared, run, preset"),
-        ({"epochs": "many"}, "parameter `epochs` is 'many'; give a whole number"),
-        ({"epochs": 2.5}, "give a whole number"),
-        ({"epochs": True}, "give a whole number"),
-        ({"epochs": None}, "give a whole number"),
-        ({"epochs": [3]}, "give a whole number"),
-        ({"epochs": float("inf")}, "give a whole number"),
-        ({"learning_rate": "fast"}, "parameter `learning_rate` is 'fast'; give a number"),
-        ({"learning_rate": float("nan")}, "give a number"),
-        ({"clip_norm": float("inf")}, "give a number"),
-        ({"learning_rate": False}, "give a number"),
-        ({"preset": 3}, "parameter `preset` is 3; give text"),
-        ({"run": None}, "give text"),
-        ({"preset": "huge"}, "`preset` is 'huge'; choose one of tiny, seed"),
-        ({"augment": "heavy"}, "choose one of none, light"),
-        ({"precision": "float16"}, "choose one of float32, mixed_bfloat16, mixed_float16"),
-        ({"epochs": 0}, "`epochs` is 0; give a number above 0"),
-        ({"batch_size": -4}, "above 0"),
-        ({"learning_rate": 0}, "above 0"),
-        ({"clip_norm": 0.0}, "above 0"),
-        ({"held_out": 0}, "between 0 and 1"),
-        ({"held_out": 1.0}, "between 0 and 1"),
-        ({"warmup": 1.5}, "between 0 and 1"),
-        ({"weight_decay": -0.1}, "weight_decay"),
-        ({"seed": -1}, "seed"),
-        ({"split": "random"}, "`split` is 'random'; choose one of signer, signer and phrase"),
-        ({"supplemental": -1}, "`supplemental` is -1.0; give 0 or a number above 0"),
-        ({"folds": -2}, "`folds` is -2"),
-        ({"folds": 1}, "`fold` is 0 and `folds` is 1; give 2 folds or more"),
-        ({"folds": 3, "fold": 3}, "`fold` is 3 and `folds` is 3"),
-        ({"fold": 1}, "`fold` is 1 and `folds` is 0"),
-        ({"fold": -1}, "`fold` is -1"),
-    ],
-)
-def test_wrong_parameter(values, says):
-    with pytest.raises(ParameterError) as error:
-        TrainParams.from_dict({"epochs": 1} | values)
-    text = str(error.value)
-    assert says in text and text.endswith(".") and "\n" not in text and text.count(". ") == 0
-
-
-def test_right_parameters():
-    "Papermill passes numbers as text, JSON passes whole numbers as floats."
-    given = {"learning_rate": "1e-3", "epochs": 2.0, "batch_size": "8", "run": Path("runs/x"), "weight_decay": 0}
-    found = TrainParams.from_dict(given)
-    assert found == TrainParams(learning_rate=1e-3, epochs=2, batch_size=8, run="runs/x", weight_decay=0.0)
-    assert [type(v) for v in dataclasses.asdict(found).values()] == [type(f.default) for f in dataclasses.fields(TrainParams)]
-    assert TrainParams.from_dict({}) == TrainParams() == TrainParams.from_dict(dataclasses.asdict(TrainParams()))
-
-
-def test_learning_rate():
-    rate = WarmupCosine(2.0, 10, 100)
-    values = np.array([float(rate(step)) for step in range(100)])
-    assert values.max() == pytest.approx(2.0, rel=1e-3) and values.argmax() in (9, 10)
-    assert (np.diff(values[:10]) > 0).all() and (np.diff(values[10:]) < 0).all() and values[0] > 0 and values[-1] < 0.01
-    assert WarmupCosine.from_config(rate.get_config()).get_config() == rate.get_config()
-
+from aslkit.training import compiled_reader, finish, fit, load_reader, read_all, split, too_short
 
 # --- runs
 
@@ -104,8 +38,7 @@ def small():
     with pytest.MonkeyPatch.context() as patch:
         presets = copy.deepcopy(aslkit.model.PRESETS)
         presets["tiny"]["arguments"] |= {"width": 32, "blocks": 1, "heads": 2, "dropout": 0.1}
-        for module in (aslkit.model, training):
-            patch.setattr(module, "PRESETS", presets)
+        patch.setattr(aslkit.model, "PRESETS", presets)
         patch.setattr(training, "LENGTHS", 2)
         patch.setattr(training, "LONGEST", 192)
         yield
@@ -209,12 +142,13 @@ def test_files_of_a_run(done):
     made = {"history.csv", "model.weights.h5", "model.json", "params.json", "metrics.json", "held_out.csv", "readings.csv"}
     assert names == made | {"tensorboard"}
     history = pd.read_csv(done.run / "history.csv")
-    assert len(history) == 2 and {"epoch", "loss", "val_loss", "val_score"} <= set(history)
+    assert len(history) == 2 and {"epoch", "loss", "val_loss", "val_score", "learning_rate"} <= set(history)
+    assert history.learning_rate[0] > history.learning_rate[1] >= 0
     assert np.isfinite(history.to_numpy(float)).all()
     np.testing.assert_allclose(history.val_loss, done.history["val_loss"], rtol=1e-6)
     assert [p for p in (done.run / "tensorboard").rglob("events.out.tfevents.*") if p.stat().st_size > 100]
     assert json.loads((done.run / "params.json").read_text()) == dataclasses.asdict(done.params)
-    assert json.loads((done.run / "model.json").read_text()) == {"preset": "tiny", "landmark_set": "kit"}
+    assert json.loads((done.run / "model.json").read_text()) == {"preset": "tiny", "network": "", "landmark_set": "kit"}
     assert json.loads((done.run / "metrics.json").read_text()) == json.loads(json.dumps(done.metrics))
 
 
@@ -241,7 +175,7 @@ def test_held_out_people_are_not_trained_on(done, corpus, stitched):
 
 
 STOPPED = """
-import os, signal, sys
+import json, os, signal, sys
 import keras
 import numpy as np
 import aslkit.model
@@ -262,7 +196,7 @@ class Kill(keras.callbacks.Callback):
 
 plain = training.callbacks
 training.callbacks = lambda *given: [*plain(*given), Kill()]
-params = training.TrainParams(run=run, epochs=2, batch_size=8, augment="light")
+params = training.TrainParams.from_dict({"run": run, "epochs": 2, "batch_size": 8, **json.loads(sys.argv[5])})
 corpus = Corpus(prepared)
 rows, held = training.split(params, corpus)
 clips, held = training.batches(params, corpus, rows, True), training.batches(params, corpus, held, False)
@@ -272,16 +206,33 @@ np.savez(os.path.join(run, "state.npz"), *[np.asarray(v) for v in training._stat
 """
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_killed_and_resumed(corpus, tmp_path, backend):
+@pytest.mark.parametrize(
+    ("backend", "how"),
+    [
+        ("tensorflow", {"optimizer": "radam", "precision": "mixed_float16", "ema": 0.9}),
+        ("jax", {"optimizer": "muon", "precision": "mixed_bfloat16", "ema": 0.9, "rise": "exponential"}),
+    ],
+)
+def test_killed_and_resumed(corpus, tmp_path, backend, how):
     "Killed in the middle of epoch 2: weights, optimiser, random states and history are as if it had never stopped."
-    environment = os.environ | {"KERAS_BACKEND": backend}
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    environment = os.environ | {"KERAS_BACKEND": backend} | cache
 
     def run(name, epoch, batch=1):
-        command = [sys.executable, "-c", STOPPED, str(corpus.folder), str(tmp_path / name), str(epoch), str(batch)]
+        command = [
+            sys.executable,
+            "-c",
+            STOPPED,
+            str(corpus.folder),
+            str(tmp_path / name),
+            str(epoch),
+            str(batch),
+            json.dumps(how),
+        ]
         return subprocess.run(command, env=environment, capture_output=True, text=True)
 
-    assert run("whole", -1).returncode == 0
+    whole = run("whole", -1)
+    assert whole.returncode == 0, whole.stderr[-2000:]
     assert run("stopped", 1).returncode == -signal.SIGKILL
     last = run("stopped", -1)
     assert last.returncode == 0 and last.stdout.startswith("1 of 2 epochs were done before; going on.")
@@ -378,6 +329,56 @@ def test_same_seed_same_bytes(done, corpus, tmp_path):
     assert any((a != b).any() for a, b in zip(other.reader.get_weights(), done.reader.get_weights()))
     start = compiled_reader(done.params, 5).get_weights()
     assert all((a != b).any() for a, b in zip(start, done.reader.get_weights()))  # every weight has learnt
+
+
+def test_the_average_is_read_and_kept(corpus, tmp_path, monkeypatch):
+    "Training goes on with the weights themselves; what comes of it is the average."
+    own, plain = [], training.callbacks
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            own.append(self.model.get_weights())
+
+        def on_epoch_end(self, epoch, logs=None):
+            own.append(self.model.get_weights())
+
+    monkeypatch.setattr(training, "callbacks", lambda *given: [*plain(*given), Watch()])
+    averaged, without = (train(corpus, tmp_path / str(ema), ema=ema) for ema in (0.9, 0.0))
+    for a, b in zip(own[:3], own[3:], strict=True):  # the average changes nothing in what is learnt
+        assert all(x.tobytes() == y.tobytes() for x, y in zip(a, b, strict=True))
+    assert averaged.history.loss.tolist() == without.history.loss.tolist()
+    assert averaged.history.val_loss.tolist() != without.history.val_loss.tolist()
+    assert averaged.metrics["loss"] == pytest.approx(averaged.history.val_loss.iloc[-1], rel=1e-5)
+    kept = load_reader(averaged.run).get_weights()
+    assert any((a != b).any() for a, b in zip(kept, own[2], strict=True))
+
+
+def test_changes_of_the_network(corpus, tmp_path):
+    "They are trained, kept and brought back; a run of before, which could not have any, still loads."
+    run = train(corpus, tmp_path / "run", network="stride=1, depth=true, width=16, heads=2", epochs=1)
+    again = load_reader(run.run)
+    for name, value in {"stride": 1, "depth": True, "width": 16}.items():
+        assert again.settings[name] == run.reader.settings[name] == value
+    assert read_all(again, run.held)[1] == pytest.approx(run.metrics["loss"], rel=1e-5)
+    train(corpus, tmp_path / "old", epochs=1)
+    about = json.loads((tmp_path / "old/model.json").read_text())
+    del about["network"]
+    (tmp_path / "old/model.json").write_text(json.dumps(about))
+    assert load_reader(tmp_path / "old").settings["stride"] == 2
+
+
+def test_clips_too_short_for_their_labels_are_counted(corpus):
+    rows = np.arange(len(corpus.clips))
+    for stride in (1, 2, 8, 64):
+        reader = SimpleNamespace(settings={"stride": stride, "limit": None})
+        short = 0
+        for frames, phrase in zip(corpus.clips.frames, corpus.clips.phrase, strict=True):
+            needed = len(phrase) + sum(a == b for a, b in zip(phrase, phrase[1:]))
+            short += -(-min(frames, training.LONGEST) // stride) < needed
+        assert too_short(reader, corpus, rows) == short
+    assert len(rows) > short > len(rows) / 2
+    limited = SimpleNamespace(settings={"stride": 1, "limit": 1})
+    assert too_short(limited, corpus, rows) == (corpus.clips.phrase.str.len() > 1).sum()
 
 
 def test_half_precision_run(corpus, tmp_path):
