@@ -9,12 +9,14 @@ Modules:
 - `aslkit.competition`: The contract: characters, columns, metric, submission. Everything else in the kit may change; this may not.
 - `aslkit.corpus`: A prepared corpus: one memory-mapped Arrow file a landmark file, a row a clip. How it is written, and how it is opened.
 - `aslkit.ctc`: From scores to text, and the loss that teaches it.
+- `aslkit.decode`: Reading inside the graph: from the scores of one clip to its characters, in operations that every TFLite runtime has.
 - `aslkit.export`: From a trained network to the two files that the competition wants: one graph of built-in operations, landmarks in, characters out.
 - `aslkit.grading`: What a submission would score: the competition's own procedure, with the model in a process of its own.
 - `aslkit.hands`: A bank of real recorded letters, a hand of bones and joints, and the signs for all 59 characters.
 - `aslkit.kernels`: From a notebook in the repository to a running notebook on Kaggle, in one command.
 - `aslkit.landmarks`: Which of the 543 points a model sees, which part each belongs to, its mirror twin, and its bones.
 - `aslkit.model`: Conformer-CTC: convolution sees a finger move, attention sees the phrase, CTC reads.
+- `aslkit.ngrams`: Which character is likely to come next, learnt from phrases.
 - `aslkit.phrases`: What people were asked to spell: made-up phone numbers, addresses, names and web addresses.
 - `aslkit.plots`: Pictures of hands, of what is read from them, and of how training went. One look for all.
 - `aslkit.prepare`: 180 GB of landmark files become 16 GB of training data: in bounded memory, by as many processes as there are cores, in several sittings if need be.
