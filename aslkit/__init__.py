@@ -10,9 +10,10 @@ Modules:
 - `aslkit.corpus`: A prepared corpus: one memory-mapped Arrow file a landmark file, a row a clip. How it is written, and how it is opened.
 - `aslkit.ctc`: From scores to text, and the loss that teaches it.
 - `aslkit.decode`: Reading inside the graph: from the scores of one clip to its characters, in operations that every TFLite runtime has.
-- `aslkit.export`: From a trained network to the two files that the competition wants: one graph of built-in operations, landmarks in, characters out.
+- `aslkit.export`: From trained runs to the two files that the competition wants, compared with the networks before they are written.
 - `aslkit.fallback`: What to answer when a clip cannot be read.
 - `aslkit.grading`: What a submission would score: the competition's own procedure, with the model in a process of its own.
+- `aslkit.graph`: One graph of built-in operations: landmarks in, characters out.
 - `aslkit.hands`: A bank of real recorded letters, a hand of bones and joints, and the signs for all 59 characters.
 - `aslkit.kernels`: From a notebook in the repository to a running notebook on Kaggle, in one command.
 - `aslkit.landmarks`: Which of the 543 points a model sees, which part each belongs to, its mirror twin, and its bones.
