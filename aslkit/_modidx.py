@@ -162,6 +162,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'aslkit.export.check_numbers': ('export.html#check_numbers', 'aslkit/export.py'),
                                'aslkit.export.compare': ('export.html#compare', 'aslkit/export.py'),
                                'aslkit.export.export': ('export.html#export', 'aslkit/export.py'),
+                               'aslkit.export.exported_text': ('export.html#exported_text', 'aslkit/export.py'),
                                'aslkit.export.learn_fallback': ('export.html#learn_fallback', 'aslkit/export.py'),
                                'aslkit.export.open_evidence': ('export.html#open_evidence', 'aslkit/export.py'),
                                'aslkit.export.run_fallback': ('export.html#run_fallback', 'aslkit/export.py'),

@@ -10,7 +10,7 @@ network does, or it is refused."""
 
 # %% auto #0
 __all__ = ['FALLBACK_FILE', 'TOLERANCE', 'CHECKED', 'write_submission', 'Evidence', 'open_evidence', 'learn_fallback',
-           'run_fallback', 'compare', 'check_numbers', 'export']
+           'run_fallback', 'compare', 'check_numbers', 'export', 'exported_text']
 
 # %% ../nbs/09e_export.ipynb #f841c70c
 import dataclasses
@@ -24,12 +24,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .competition import ARGS_FILE, INPUT, MODEL_BYTES_MAX, MODEL_FILE, OUTPUT, ParameterError, SubmissionError, decode, levenshtein
+from aslkit.competition import (
+    ARGS_FILE,
+    INPUT,
+    MODEL_BYTES_MAX,
+    MODEL_FILE,
+    OUTPUT,
+    ParameterError,
+    SubmissionError,
+    decode,
+    levenshtein,
+)
 from .corpus import Corpus, write_whole
 from .fallback import Fallback, best_constant, choose_fallback
 from .graph import Decoding, check_members, convert, serving_module
 from .landmarks import LANDMARK_SETS
-from .model import FingerspellingReader
 from .ngrams import learn_ngrams
 from .training import TrainParams, load_reader, split
 
@@ -161,7 +170,9 @@ def check_numbers(
 ) -> None:
     "Refuse a file that reads worse than the network it was made from."
     if found["loss"] - 2 * found["error"] > tolerance:
-        scores = f"the file scores {found['file']:.3f} on {found['clips']} held-out clips and the network {found['network']:.3f}"
+        scores = (
+            f"the file scores {found['file']:.3f} on {found['clips']} held-out clips and the network {found['network']:.3f}"
+        )
         other = "fp32" if precision == "fp16" else "fp16"
         raise SubmissionError(scores, f"export with precision {other}", MODEL_FILE)
 
@@ -206,3 +217,19 @@ def export(
     path = write_submission(model, landmarks.columns, out)
     write_whole(out / "export.json", lambda file: file.write(json.dumps(about, indent=1).encode()))
     return path
+
+# %% ../nbs/09e_export.ipynb #ffb8e359
+def exported_text(
+    path: str | Path,  # submission.zip that `export` wrote
+) -> str:  # lines
+    "What was exported, and how it compares with the network."
+    about = json.loads((Path(path).parent / "export.json").read_text())
+    lines = [f"{path}: {Path(path).stat().st_size / 1e6:.1f} MB, {about['precision']}, decoder {about['decoder']}"]
+    found = about["compared"]
+    if found is None:
+        return lines[0] + "\nnot compared with the network: the run's prepared corpus is not there"
+    lines.append(
+        f"{found['clips']} held-out clips: score {found['file']:.3f}, in Keras {found['network']:.3f}, "
+        f"{found['same']:.0%} of the texts the same"
+    )
+    return "\n".join(lines)

@@ -27,7 +27,7 @@ from .decode import beam_in_graph, greedy_in_graph, or_constant
 from .fallback import Fallback
 from .landmarks import LANDMARK_SETS
 from .model import FingerspellingReader
-from .ngrams import Ngrams, learn_ngrams
+from .ngrams import Ngrams
 
 # %% ../nbs/09d_graph.ipynb #885f2bb7
 DECODERS = ("greedy", "beam", "ngrams")

@@ -69,8 +69,8 @@ _START = -1  # what stands before the first character
 def _follows(phrases: Sequence[str], order: int) -> list[dict]:
     "For each length of context, 0 to order - 1: context -> Counter of next classes, Kneser-Ney counts below the longest."
     raw = [defaultdict(Counter) for _ in range(order)]
-    for phrase in phrases:
-        text = (_START, *encode(phrase))
+    for one in phrases:
+        text = (_START, *encode(one))
         for i in range(1, len(text)):
             for k in range(min(order, i + 1)):
                 raw[k][text[i - k : i]][text[i]] += 1
