@@ -211,6 +211,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'aslkit.grading.summarise': ('grading.html#summarise', 'aslkit/grading.py')},
             'aslkit.graph': { 'aslkit.graph.Decoding': ('graph.html#decoding', 'aslkit/graph.py'),
                               'aslkit.graph.Decoding.__post_init__': ('graph.html#decoding.__post_init__', 'aslkit/graph.py'),
+                              'aslkit.graph._check_precision': ('graph.html#_check_precision', 'aslkit/graph.py'),
                               'aslkit.graph._decoded': ('graph.html#_decoded', 'aslkit/graph.py'),
                               'aslkit.graph._hand_frames': ('graph.html#_hand_frames', 'aslkit/graph.py'),
                               'aslkit.graph.check_members': ('graph.html#check_members', 'aslkit/graph.py'),

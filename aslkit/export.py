@@ -37,7 +37,7 @@ from aslkit.competition import (
 )
 from .corpus import Corpus, write_whole
 from .fallback import Fallback, best_constant, choose_fallback
-from .graph import Decoding, check_members, convert, serving_module
+from .graph import Decoding, check_members, check_size, convert, serving_module
 from .landmarks import LANDMARK_SETS
 from .ngrams import learn_ngrams
 from .training import TrainParams, load_reader, split
@@ -206,6 +206,7 @@ def export(
     if evidence is not None and evidence.corpus.landmark_set != landmarks:
         evidence = None
     decoding = _decoding(runs, decoder, evidence)
+    check_size(readers, precision, decoding)
     model = convert(readers, precision, decoding)
     about = {"runs": [run.name for run in runs], "precision": precision, "decoder": decoder, "bytes": len(model)}
     about |= {"fallback": dataclasses.asdict(decoding.fallback), "compared": None}

@@ -130,14 +130,18 @@ def serving_module(
 PRECISIONS = {"fp32": 4, "fp16": 2, "int8": 1}  # name -> bytes a weight
 
 
+def _check_precision(precision: str) -> None:
+    if precision not in PRECISIONS:
+        raise ParameterError(f"`precision` is {precision!r}", f"choose one of {', '.join(PRECISIONS)}")
+
+
 def check_size(
     readers: Sequence[FingerspellingReader],
     precision: str,  # of the stored weights, a name in PRECISIONS
     decoding: Decoding,
 ) -> None:
     "Refuse networks whose weights alone are over the competition's limit."
-    if precision not in PRECISIONS:
-        raise ParameterError(f"`precision` is {precision!r}", f"choose one of {', '.join(PRECISIONS)}")
+    _check_precision(precision)
     table = 2 * decoding.ngrams.logp.size * 4 if decoding.ngrams else 0
     size = PRECISIONS[precision] * sum(reader.count_params() for reader in readers) + table
     if size >= MODEL_BYTES_MAX:
@@ -154,7 +158,7 @@ def convert(
 ) -> bytes:  # a TFLite file
     "Convert to TFLite with built-in operations only."
     readers = [readers] if isinstance(readers, FingerspellingReader) else readers
-    check_size(readers, precision, decoding or Decoding())
+    _check_precision(precision)
     import tensorflow as tf
 
     module = serving_module(readers, decoding)
