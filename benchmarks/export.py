@@ -1,6 +1,7 @@
-"""The exported file: its speed beside the seed's and beside its own matrix products, what precisions and decoders gain and cost.
+"""The exported file: its speed beside the seed's and its own matrix products', what precisions and decoders gain and cost.
 
-One thread, one run: files that are compared take turns on the same clips. Networks for speed are not trained; scores need a run."""
+One thread, one run: files that are compared take turns on the same clips. Networks for speed are untrained; scores need a run.
+"""
 
 import argparse
 import json
@@ -155,13 +156,12 @@ def precisions(presets: Sequence[str]) -> dict[str, dict]:
     figures = {}
     for name in presets:
         reader = build_reader(name)
-        for precision in PRECISIONS:
-            if PRECISIONS[precision] * reader.count_params() < 40e6:
-                file = File(convert(reader, precision))
-                limit = 9.0 if (name, precision) == ("base", "int8") else None
-                figures[f"{name}, {precision}, size"] = figure(len(file.model) / 1e6, "MB", limit, "lower")
-                ms = np.median([file.ms(160) for _ in range(15)])
-                figures[f"{name}, {precision}, 160 frames"] = figure(ms, "ms", None, "lower")
+        files = {precision: File(convert(reader, precision)) for precision in PRECISIONS}
+        took = in_turn({precision: partial(file.ms, 160) for precision, file in files.items()}, 15)
+        for precision, file in files.items():
+            limit = 9.0 if (name, precision) == ("base", "int8") else None
+            figures[f"{name}, {precision}, size"] = figure(len(file.model) / 1e6, "MB", limit, "lower")
+            figures[f"{name}, {precision}, 160 frames"] = figure(took[precision], "ms", None, "lower")
     return figures
 
 

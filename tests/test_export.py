@@ -354,17 +354,16 @@ def test_own_fallback():
     assert answer.numpy().argmax(1).tolist() == encode("ok")
 
 
-@pytest.mark.parametrize("hands, given_up", [(0, True), (4, True), (5, False), (9, False)])
-def test_clips_with_few_hands_are_given_up(hands, given_up):
-    reader = READERS["tiny small"]()
-    module = serving_module([reader], Decoding(fallback=Fallback(text="constant", least_hand_frames=5)))
-    values = np.random.default_rng(0).uniform(size=(9, 390)).astype("float32")
+def test_clips_with_few_hands_are_given_up():
+    module = serving_module([READERS["tiny small"]()], Decoding(fallback=Fallback(text="constant", least_hand_frames=5)))
     parts = LANDMARK_SETS["kit"].parts
-    for hand in ("left_hand", "right_hand"):
-        for k in range(3):
-            values[hands:, 3 * parts[hand] + k] = np.nan
-    text = decode_(module.serve(values)["outputs"].numpy().argmax(1))
-    assert (text == "constant") == given_up
+    for hands, given_up in ((0, True), (4, True), (5, False), (9, False)):
+        values = np.random.default_rng(0).uniform(size=(9, 390)).astype("float32")
+        for hand in ("left_hand", "right_hand"):
+            for k in range(3):
+                values[hands:, 3 * parts[hand] + k] = np.nan
+        text = decode_(module.serve(values)["outputs"].numpy().argmax(1))
+        assert (text == "constant") == given_up, hands
 
 
 # --- several networks in one file
@@ -374,7 +373,7 @@ def test_ensemble_reads_the_mean(clips, tmp_path):
     readers = [READERS["tiny small"](), talkative("tiny", width=48, blocks=2, heads=2)]
     readers[1].scores.set_weights([np.roll(w, 2, -1) if w.ndim == 1 else w for w in readers[1].scores.get_weights()])
     read = Reader(write_submission(convert(readers, "fp32"), LANDMARK_SETS["kit"].columns, tmp_path)).read
-    chosen = [clip[:, points_of(readers[0])].astype("float32") for clip in clips[:30]]
+    chosen = [clip[:, points_of(readers[0])].astype("float32") for clip in clips[:8]]
     single = [[text_of(logits) for logits in logits_of(reader, chosen)] for reader in readers]
     mean = [text_of(mean_logp(readers, clip[None], np.array([len(clip)])).numpy()) for clip in chosen]
     assert [read(clip.reshape(len(clip), -1)) for clip in chosen] == mean
@@ -397,9 +396,9 @@ def test_members_that_do_not_fit():
 
 def test_eight_bits(clips, tmp_path):
     "A quarter of the weights, and readings near those of single precision: untrained networks waver more than trained ones."
-    reader = READERS["tiny"]()
+    reader = READERS["tiny small"]()
     model = convert(reader, "int8")
-    assert len(model) < 1.1 * reader.count_params() + 300_000
+    assert len(model) < 1.1 * reader.count_params() + 200_000
     read = Reader(write_submission(model, LANDMARK_SETS["kit"].columns, tmp_path)).read
     chosen = [clip[:, points_of(reader)].astype("float32") for clip in clips[:60]]
     wanted = [text_of(logits) for logits in logits_of(reader, chosen)]
@@ -438,9 +437,7 @@ def run(tmp_path, stitched):
     keras.utils.set_random_seed(3)
     folder = tmp_path / "run"
     prepare(stitched, folder / "prepared", workers=1)
-    reader = talkative("tiny")
-    reader.save_weights(folder / "model.weights.h5")
-    (folder / "model.json").write_text(json.dumps({"preset": "tiny", "landmark_set": "kit"}))
+    reader = READERS["tiny small"]()
     params = TrainParams(prepared="elsewhere", run=str(folder), least_hand=0.0)
     (folder / "params.json").write_text(json.dumps(params.__dict__))
     evidence = export_module.Corpus(folder / "prepared")
@@ -460,6 +457,7 @@ def run(tmp_path, stitched):
 
     patch = pytest.MonkeyPatch()
     patch.setattr(export_module, "Corpus", Spoken)
+    patch.setattr(export_module, "load_reader", lambda run: reader)  # a preset's network takes long to convert
     yield folder
     patch.undo()
 
@@ -468,7 +466,7 @@ def test_export_compares_and_tells(run):
     path = export(run, decoder="ngrams", precision="fp32", out=run / "new")
     about = json.loads((run / "new/export.json").read_text())
     assert about["decoder"] == "ngrams" and about["precision"] == "fp32" and about["runs"] == ["run"]
-    assert about["compared"]["same"] == 1 and about["compared"]["loss"] == 0 and about["compared"]["clips"] > 5
+    assert about["compared"]["same"] == 1 and about["compared"]["loss"] == 0 and about["compared"]["clips"] >= 5
     assert about["bytes"] == (run / "new/model.tflite").stat().st_size
     assert about["fallback"] == json.loads((run / "fallback.json").read_text())
     assert "fp32, decoder ngrams" in exported_text(path) and "100% of the texts the same" in exported_text(path)
@@ -488,11 +486,19 @@ def test_a_broken_fallback_is_named(run):
         export(run)
 
 
-def test_several_runs(run):
+def test_several_runs(run, monkeypatch):
     with pytest.raises(ParameterError, match="say with `out`"):
         export([run, run])
+    shutil.rmtree(run / "prepared")
+    given = []
+    monkeypatch.setattr(export_module, "convert", lambda readers, *how: given.append(readers) or bytes(8))
     export([run, run], out=run / "both")
+    assert [len(readers) for readers in given] == [2]
     assert json.loads((run / "both/export.json").read_text())["runs"] == ["run", "run"]
+    monkeypatch.setattr(graph_module, "MODEL_BYTES_MAX", 100_000)
+    with pytest.raises(SubmissionError, match="would take .* MB in fp16 .*; export with precision int8 or with fewer runs"):
+        export([run, run], out=run / "large")
+    assert len(given) == 1 and not (run / "large").exists()
 
 
 # --- the constant answer
