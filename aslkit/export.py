@@ -97,7 +97,7 @@ def open_evidence(
         return None
     corpus = Corpus(folder)
     train, _ = split(params, corpus)
-    readings = pd.read_csv(run / "readings.csv", keep_default_na=False)
+    readings = pd.read_csv(run / "readings.csv", keep_default_na=False, dtype={"phrase": str, "reading": str})
     row = pd.Series(np.arange(len(corpus)), corpus.clips.sequence_id)
     row = row[~row.index.duplicated()].reindex(readings.sequence_id)
     if row.isna().any():  # another corpus lies there by now

@@ -150,7 +150,7 @@ def check_size(
         limit = f"the limit is {MODEL_BYTES_MAX / 1e6:.0f} MB"
         raise SubmissionError(f"the weights would take {size / 1e6:.1f} MB in {precision} and {limit}", remedy)
 
-
+# %% ../nbs/09d_graph.ipynb #b0af83a8
 def convert(
     readers: FingerspellingReader | Sequence[FingerspellingReader],  # one, or several whose scores are averaged
     precision: str = "fp16",  # of the stored weights, a name in PRECISIONS
