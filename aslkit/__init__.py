@@ -9,15 +9,19 @@ Modules:
 - `aslkit.competition`: The contract: characters, columns, metric, submission. Everything else in the kit may change; this may not.
 - `aslkit.corpus`: A prepared corpus: one memory-mapped Arrow file a landmark file, a row a clip. How it is written, and how it is opened.
 - `aslkit.ctc`: From scores to text, and the loss that teaches it.
+- `aslkit.decode`: Reading inside the graph: from the scores of one clip to its characters, in operations that every TFLite runtime has.
 - `aslkit.devices`: One batch, several devices: each reads its share, all learn the same.
-- `aslkit.export`: From a trained network to the two files that the competition wants: one graph of built-in operations, landmarks in, characters out.
+- `aslkit.export`: From trained runs to the two files that the competition wants, compared with the networks before they are written.
+- `aslkit.fallback`: What to answer when a clip cannot be read.
 - `aslkit.grading`: What a submission would score, how sure that is, and where the slips are.
+- `aslkit.graph`: One graph of built-in operations: landmarks in, characters out.
 - `aslkit.hands`: A bank of real recorded letters, a hand of bones and joints, and the signs for all 59 characters.
 - `aslkit.kernels`: From a notebook in the repository to a running notebook on Kaggle, in one command.
 - `aslkit.landmarks`: Which of the 543 points a model sees, which part each belongs to, its mirror twin, and its bones.
 - `aslkit.layers`: What the network is made of. Every layer takes a mask, so padding changes nothing.
 - `aslkit.losses`: What a network is trained by: CTC, and on demand four losses and a stumbling block more.
 - `aslkit.model`: Conformer-CTC: convolution sees a finger move, attention sees the phrase, CTC reads.
+- `aslkit.ngrams`: Which character is likely to come next, learnt from phrases.
 - `aslkit.optimise`: How fast to learn, by which rule, and which weights to keep: schedule, optimisers, and an average over the last steps.
 - `aslkit.params`: Every choice of a training, with its name, its type and its range checked before anything is computed.
 - `aslkit.phrases`: What people were asked to spell: made-up phone numbers, addresses, names and web addresses.

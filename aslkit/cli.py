@@ -290,17 +290,18 @@ def _runs(as_json: AsJson = False) -> None:
 # %% ../nbs/14_cli.ipynb #6e349926
 @app.command("export")
 def _export(
-    run: Annotated[str, typer.Argument(help="name or folder of a run")],
-    out: Annotated[Path | None, typer.Option(help="folder to write; without it, the run's")] = None,
-    precision: Annotated[str, typer.Option(help="of the weights in the file")] = "fp16",
+    runs: Annotated[list[str], typer.Argument(help="names or folders of runs; the scores of several are averaged")],
+    out: Annotated[Path | None, typer.Option(help="folder to write; without it, the run's; several runs need one")] = None,
+    precision: Annotated[str, typer.Option(help="of the weights in the file: fp32, fp16 or int8")] = "fp16",
+    decoder: Annotated[str, typer.Option(help="greedy, beam, or ngrams (beam with what training phrases teach)")] = "greedy",
 ) -> None:
-    "Turn a run into submission.zip."
+    "Turn a run, or several together, into submission.zip."
     os.environ["KERAS_BACKEND"] = "tensorflow"  # only TensorFlow writes TFLite files
     _load_keras()
-    from aslkit.export import export
+    from aslkit.export import export, exported_text
 
-    path = export(_run_folder(run), out=out, precision=precision)
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    path = export([_run_folder(run) for run in runs], out=out, precision=precision, decoder=decoder)
+    print(exported_text(path))
 
 # %% ../nbs/14_cli.ipynb #e9ffff7f
 def _groups(report: dict[str, Any]) -> list[dict[str, Any]]:

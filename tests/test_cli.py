@@ -187,16 +187,16 @@ def test_prepare(aslkit, calls, tmp_path):
     assert found[1] == ((tmp_path / "data/asl-fingerspelling", tmp_path / "data/prepared", "kit", None, False, None), {})
 
 
-def test_export(aslkit, calls, tmp_path):
-    (tmp_path / "submission.zip").write_bytes(bytes(2_340_000))
+def test_export(aslkit, calls, tmp_path, monkeypatch):
     found = calls("export", "export", tmp_path / "submission.zip")
-    code, out, _ = aslkit("export", "demo", "--out", "o", "--precision", "fp32")
-    assert code == 0 and out == f"{tmp_path / 'submission.zip'}: 2.3 MB\n"
+    monkeypatch.setattr(sys.modules["aslkit.export"], "exported_text", lambda path: f"{path}: told", raising=False)
+    code, out, _ = aslkit("export", "demo", "other", "--out", "o", "--precision", "fp32", "--decoder", "beam")
+    assert code == 0 and out == f"{tmp_path / 'submission.zip'}: told\n"
     (tmp_path / "elsewhere").mkdir()
     aslkit("export", "elsewhere")
     assert found == [
-        ((tmp_path / "runs/demo",), {"out": Path("o"), "precision": "fp32"}),
-        ((Path("elsewhere"),), {"out": None, "precision": "fp16"}),
+        (([tmp_path / "runs/demo", tmp_path / "runs/other"],), {"out": Path("o"), "precision": "fp32", "decoder": "beam"}),
+        (([Path("elsewhere")],), {"out": None, "precision": "fp16", "decoder": "greedy"}),
     ]
 
 
