@@ -2,7 +2,8 @@
 # make lab    JupyterLab on the landing notebook
 # make test   everything that is checked before a change is taken
 # make readme README.md from nbs/index.ipynb
-# make bench  what is measured: stitching, preparing, the exported file, and the demo's reader on real hands where recordings lie in ../shared/data
+# make bench  what is measured: stitching, preparing, training steps, the exported file, and the demo's reader on real hands
+#             where recordings lie in ../shared/data
 
 # Python 3.11 to 3.13, for example `make demo PYTHON=python3.12`
 PYTHON ?= python3
@@ -22,7 +23,7 @@ BIN := .venv/bin
 DEMO := runs/demo
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo lab test readme bench bench-stitch bench-prepare bench-export bench-real
+.PHONY: demo lab test readme bench bench-stitch bench-prepare bench-train bench-export bench-real
 .DELETE_ON_ERROR:
 
 demo: .venv/demo.stamp
@@ -47,7 +48,7 @@ test: .venv/dev.stamp
 readme: .venv/dev.stamp
 	$(BIN)/python tools/readme.py
 
-bench: bench-stitch bench-prepare bench-export $(if $(and $(wildcard $(DEMO)/submission.zip),$(wildcard $(LETTERS)),$(wildcard $(PHRASES))),bench-real)
+bench: bench-stitch bench-prepare bench-train bench-export $(if $(and $(wildcard $(DEMO)/submission.zip),$(wildcard $(LETTERS)),$(wildcard $(PHRASES))),bench-real)
 
 bench-stitch: .venv/dev.stamp
 	$(BIN)/python benchmarks/stitch.py
@@ -57,6 +58,9 @@ bench-prepare: .venv/dev.stamp
 
 bench-export: .venv/dev.stamp
 	$(BIN)/python benchmarks/export.py $(if $(wildcard $(DEMO)/readings.csv),--run $(DEMO)) $(EXPORT_ARGS)
+
+bench-train: .venv/dev.stamp
+	$(BIN)/python benchmarks/train.py $(TRAIN_ARGS)
 
 bench-real: .venv/dev.stamp
 	$(BIN)/python benchmarks/real_hands.py $(DEMO)/submission.zip --letters $(LETTERS) --phrases $(PHRASES)

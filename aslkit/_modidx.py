@@ -182,6 +182,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'aslkit.ctc': { 'aslkit.ctc._Prefixes': ('ctc.html#_prefixes', 'aslkit/ctc.py'),
                             'aslkit.ctc._both_ways': ('ctc.html#_both_ways', 'aslkit/ctc.py'),
                             'aslkit.ctc._checked': ('ctc.html#_checked', 'aslkit/ctc.py'),
+                            'aslkit.ctc._flipped': ('ctc.html#_flipped', 'aslkit/ctc.py'),
                             'aslkit.ctc._grow': ('ctc.html#_grow', 'aslkit/ctc.py'),
                             'aslkit.ctc._log_add': ('ctc.html#_log_add', 'aslkit/ctc.py'),
                             'aslkit.ctc._paths': ('ctc.html#_paths', 'aslkit/ctc.py'),

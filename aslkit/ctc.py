@@ -75,10 +75,14 @@ def _scan(emissions: Any, repeated: Any, start: Any) -> tuple[Any, Any]:
 
     return ops.scan(step, (start, ops.full_like(start[1:], _NEVER)), emissions)[1]
 
-# %% ../nbs/06_ctc.ipynb #dcbad171
+# %% ../nbs/06_ctc.ipynb #588c0404
+def _flipped(values: Any) -> Any:
+    return ops.flip(ops.flip(values, 0), 1)  # one axis at a time: Keras 3.13 takes no pair on TensorFlow
+
+
 def _both_ways(values: Any) -> Any:
     "(N, L, B) to (N, L, 2 B): as they are, and flipped in time and label."
-    return ops.concatenate([values, ops.flip(values, (0, 1))], 2)
+    return ops.concatenate([values, _flipped(values)], 2)
 
 
 def _paths(logp: Any, steps: Any, classes: Any, characters: Any, blank: int) -> tuple[Any, Any, Any]:
@@ -97,8 +101,8 @@ def _paths(logp: Any, steps: Any, classes: Any, characters: Any, blank: int) -> 
     start = ops.where(ops.arange(L + 1)[:, None] == origin[None], 0.0, _NEVER)
     between, within = _scan(ops.concatenate([_both_ways(silence), _both_ways(said)], 1), repeated, start)
     total = _log_add(between[-1, L, B:], within[-1, L - 1, B:]) + ops.sum(best, (0, 1))
-    between = between[:, :, :B] + ops.flip(between[:, :, B:], (0, 1)) - silence
-    within = within[:, :, :B] + ops.flip(within[:, :, B:], (0, 1)) - said
+    between = between[:, :, :B] + _flipped(between[:, :, B:]) - silence
+    within = within[:, :, :B] + _flipped(within[:, :, B:]) - said
     share = ops.concatenate([between, within], 1)
     share = ops.exp(share - ops.max(share, 1, keepdims=True))
     return total, ops.transpose(share[:, L + 1 :] / ops.sum(share, 1, keepdims=True), (2, 0, 1)), one_hot

@@ -165,7 +165,8 @@ def build_wheel(
     "The kit of that checkout as a wheel."
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
-        shutil.copytree(Path(root) / "aslkit", tree / "aslkit", ignore=shutil.ignore_patterns("__pycache__"))
+        left = shutil.ignore_patterns("__pycache__", "ready")  # the ready weights would take most of a notebook's megabyte
+        shutil.copytree(Path(root) / "aslkit", tree / "aslkit", ignore=left)
         for path in [*Path(root).glob("pyproject.toml"), *Path(root).glob("LICENSE*")]:
             shutil.copy(path, tree)
         (tree / "README.md").touch()

@@ -26,6 +26,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from .augment import POLICIES
 from .batches import Batches, KeepPosition, plan_buckets
 from .competition import METADATA_COLUMNS, ParameterError, encode, levenshtein, phrase_kind, score
 from .corpus import Corpus, report_table, write_whole
@@ -91,7 +92,9 @@ def batches(
     if not shuffle:
         return Batches(corpus, rows, params.batch_size, buckets, multiple=devices)
     weights = np.where(corpus.clips["set"].iloc[rows] == "supplemental", params.supplemental, 1.0)
-    return Batches(corpus, rows, params.batch_size, buckets, params.seed, True, weights, multiple=devices)
+    joined = {"letters": 64} if "concatenate" in POLICIES[params.augment]["members"] else {}  # room for two phrases
+    order = {"seed": params.seed, "short_first": True, "weights": weights}
+    return Batches(corpus, rows, params.batch_size, buckets, **order, multiple=devices, told=True, **joined)
 
 # %% ../nbs/08d_training.ipynb #0c96b6d6
 def _worth_compiling(devices: int) -> bool:
@@ -117,9 +120,11 @@ def compiled_reader(
 ) -> FingerspellingReader:
     "Seed everything, build the preset's network and compile it."
     devices = choose_devices(params.devices, params.batch_size)
-    if params.precision == "mixed_float16" and len(devices) > 1 and keras.backend.backend() == "tensorflow":
-        problem = f"`precision` is mixed_float16 and {len(devices)} devices share each batch"
-        raise ParameterError(problem, "set `devices` to 1, or KERAS_BACKEND to jax, or take mixed_bfloat16")
+    alone = {"mixed_float16": params.precision == "mixed_float16", "adversarial weights": params.adversarial > 0}
+    for what, wanted in alone.items():
+        if wanted and len(devices) > 1 and keras.backend.backend() == "tensorflow":
+            problem = f"{what} on TensorFlow know one device, and {len(devices)} share each batch"
+            raise ParameterError(problem, "set `devices` to 1, or KERAS_BACKEND to jax, or do without")
     keras.utils.set_random_seed(params.seed)
     keras.config.set_dtype_policy(params.precision)
     total = steps * params.epochs
@@ -130,8 +135,7 @@ def compiled_reader(
         reader.compile(optimizer=optimizer, jit_compile=_worth_compiling(len(devices)))
         reader.optimizer.build(reader.trainable_variables)
     share_loss(reader)
-    if hasattr(reader, "adversarial"):
-        reader.adversarial = params.adversarial
+    reader.adversarial = params.adversarial
     return reader
 
 # %% ../nbs/08d_training.ipynb #35ccc1ee
@@ -364,10 +368,10 @@ def finish(
 
 # %% ../nbs/08d_training.ipynb #70fd25df
 def load_reader(
-    run: str | Path,  # run folder
+    run: str | Path | None = None,  # run folder; None: the ready weights that come with the kit
 ) -> FingerspellingReader:
     "The trained network of a run."
-    run = Path(run)
+    run = Path(run or Path(__file__).parent / "ready")
     for name in ("model.json", "model.weights.h5"):
         if not (run / name).exists():
             raise ParameterError(f"{run} holds no {name}", "train first with `aslkit run train`, or name another run folder")

@@ -27,7 +27,7 @@ class InMemory:
     "Clips that look like a `Corpus`."
 
     def __init__(self, phrases: Sequence[str], clips: list[np.ndarray], landmark_set: LandmarkSet):
-        self.clips = pd.DataFrame({"phrase": list(phrases), "frames": [len(clip) for clip in clips]})
+        self.clips = pd.DataFrame({"phrase": list(phrases), "frames": [len(clip) for clip in clips], "participant_id": 0})
         self.landmark_set, self._clips = landmark_set, clips
 
     def landmarks(self, row: int) -> np.ndarray:
