@@ -206,7 +206,7 @@ REPORT = {
     "exact": 0.255,
     "characters": 900,
     "empty": 0,
-    "fallback": 0,
+    "commonest": {"reading": "2 a-e -aroe", "clips": 7},
     "latency_ms_p50": 3.21,
     "latency_ms_p95": 5.67,
     "low": 0.66,
