@@ -37,7 +37,7 @@ KERNEL = Path(__file__).parent.parent / "kaggle_kernels/train/train.ipynb"
         ({"learning_rate": False}, "give a number"),
         ({"preset": 3}, "parameter `preset` is 3; give text"),
         ({"run": None}, "give text"),
-        ({"preset": "huge"}, "`preset` is 'huge'; choose one of tiny, seed"),
+        ({"preset": "huge"}, "`preset` is 'huge'; choose one of tiny, base, large, seed"),
         ({"augment": "heavy"}, "choose one of none, light"),
         ({"precision": "float16"}, "choose one of float32, mixed_bfloat16, mixed_float16"),
         ({"epochs": 0}, "`epochs` is 0; give a number above 0"),
