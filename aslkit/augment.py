@@ -160,7 +160,7 @@ class _Join(Augmentation):
         (frames, kept), (since, skipped) = self.seam(first, second, draw)
         total, characters = frames + second["frames"] - since, kept + second["characters"] - skipped
         speed = ops.cast(total, "float32") / ops.cast(T, "float32")  # at which both fit into the batch
-        fits = ops.logical_and(speed <= self.ranges["fastest"], characters <= L)
+        fits = ops.logical_and(ops.logical_and(speed <= self.ranges["fastest"], characters <= L), total > 0)
         seen = ops.logical_and(begin < end, second["begin"] < second["end"])
         fits = ops.logical_and(ops.logical_and(fits, ops.any(same, 1)), seen)
         new, frames, since = (ops.cast(x, "float32")[:, None] for x in (ops.minimum(total, T), frames, since))

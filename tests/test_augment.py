@@ -390,6 +390,18 @@ def test_joining_needs_a_partner_room_and_a_hand():
             np.testing.assert_array_equal(found[0][0, :16], landmarks[0, :16])
 
 
+def test_a_cut_leaves_a_frame():
+    "The beginning of a clip of one frame and the end of another are nothing, so both stay as they are."
+    given_, frames, labels, signer = provenance([1, 1, 1, 1])
+    given_[:, 0, HANDS] = given_[:, 0, KIT.parts["lips"][:1]]  # a hand is seen
+    characters = np.array([2, 2, 1, 1])  # so that the same share falls on one side of a frame here, on the other there
+    labels = {"classes": np.where(np.arange(12) < characters[:, None], 3, BLANK), "characters": characters}
+    layer = CutMix(fastest=2.0, seed=1)
+    for _ in range(20):
+        _, counts, _ = varied(layer, given_, frames, labels, signer)
+        assert (counts >= 1).all()
+
+
 def test_concatenation_shows_both_whole():
     given_, frames, labels, signer = provenance([16, 16])
     signer[:] = 1
