@@ -1,9 +1,9 @@
-"""What twenty augmentations change, written down first and carried out once.
+"""What augmentations change, written down first and carried out once.
 
 The plan of a batch, which augmentations edit, and how it is carried out.
 
 Unusual here: augmentations don't touch landmarks. They edit a plan (which frame of which clip is shown when, which point where, through
-which camera), which is small, and the plan is carried out once. So twenty of them cost little more than one. They may also make
+which camera), which is small, and the plan is carried out once. So nineteen of them cost little more than one. They may also make
 two views of every clip that share time and labels and differ in all else, for losses that compare them.
 
 Letters: B clips, T frames, P points, L characters, K augmentations."""
