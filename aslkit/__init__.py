@@ -16,7 +16,7 @@ Modules:
 - `aslkit.grading`: What a submission would score, how sure that is, and where the slips are.
 - `aslkit.graph`: One graph of built-in operations: landmarks in, characters out.
 - `aslkit.hands`: A bank of real recorded letters, a hand of bones and joints, and the signs for all 59 characters.
-- `aslkit.kernels`: From a notebook in the repository to a running notebook on Kaggle, in one command.
+- `aslkit.kernels`: A notebook of the repository, made ready for Kaggle: the kit inside, the metadata checked.
 - `aslkit.landmarks`: Which of the 543 points a model sees, which part each belongs to, its mirror twin, and its bones.
 - `aslkit.layers`: What the network is made of. Every layer takes a mask, so padding changes nothing.
 - `aslkit.losses`: What a network is trained by: CTC, and on demand four losses and a stumbling block more.
@@ -29,6 +29,7 @@ Modules:
 - `aslkit.plots`: Pictures of hands, of what is read from them, and of how training went. One look for all.
 - `aslkit.prepare`: 180 GB of landmark files become 16 GB of training data: in bounded memory, by as many processes as there are cores, in several sittings if need be.
 - `aslkit.preprocess`: From landmarks with holes to features: one Keras layer, the same in training and inside the exported model.
+- `aslkit.push`: A built notebook on its way: searched for secrets, sent with the real `kaggle` command, every refusal in one sentence.
 - `aslkit.reader`: Landmarks in, text out: a submission in an app, a web server, or a notebook with a camera.
 - `aslkit.sandbox`: Models from anywhere, in a process of their own with limits on time and memory; in Kaggle's old runtime, too.
 - `aslkit.settings`: One small file that a competitor edits, and what the kit makes of it.

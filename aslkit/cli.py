@@ -392,7 +392,7 @@ def _push(
     as_json: AsJson = False,
 ) -> None:
     "Build a kernel and push it to Kaggle."
-    from aslkit.kernels import push
+    from aslkit.push import push
     from aslkit.settings import read_settings
 
     values = _parameters(parameters)

@@ -278,7 +278,7 @@ def test_read(aslkit, calls):
 def test_push(aslkit, calls, monkeypatch):
     report = {"folder": "build/kernels/toy", "command": "kaggle kernels push -p build/kernels/toy", "pushed": False}
     report |= {"notebook": {"bytes": 654_321, "cells": 12}}
-    found = calls("kernels", "push", report)
+    found = calls("push", "push", report)
     code, out, _ = aslkit("push", "toy", "--dry-run", "-p", "epochs", "3")
     assert code == 0 and "0.65 MB, 12 cells" in out and "dry run" in out and "kaggle kernels push" in out
     code, out, _ = aslkit("push", "toy", "--json")

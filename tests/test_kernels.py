@@ -22,8 +22,10 @@ import pytest
 from kaggle_standin import KEY, USER, KaggleStandIn
 
 from aslkit import kernels
+from aslkit import push as pushing
 from aslkit.competition import ParameterError, SettingsError
-from aslkit.kernels import KernelError, build, check_metadata, embedded_wheel, fill_metadata, push
+from aslkit.kernels import KernelError, build, check_metadata, embedded_wheel, fill_metadata
+from aslkit.push import push
 from aslkit.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -326,11 +328,11 @@ def test_a_refusal_is_one_sentence(project, settings, kaggle, ready_wheel, case,
 )
 def test_the_same_in_other_words(said, words):
     with pytest.raises(KernelError, match=words):
-        raise kernels.explain(said, GOOD)
+        raise pushing.explain(said, GOOD)
 
 
 def test_no_answer(project, settings, kaggle, ready_wheel, monkeypatch):
-    monkeypatch.setattr(kernels, "PUSH_SECONDS", 2)
+    monkeypatch.setattr(pushing, "PUSH_SECONDS", 2)
     kaggle.answers["SaveKernel"] = kaggle.hang
     with pytest.raises(KernelError, match="no answer from Kaggle in 2 s; look at kaggle.com/code/ada/aslkit-train"):
         push("train", settings)
@@ -418,7 +420,7 @@ def test_what_the_repository_would_push_is_clean(tmp_path, wheel, ready_wheel, m
     for name in NAMES:
         if (REPOSITORY / f"kaggle_kernels/{name}/{name}.ipynb").exists():
             folder = build(name, replace(Settings(), user=USER, file=REPOSITORY / "settings.ini"), out=tmp_path / name)
-            kernels.check_secrets(folder)
+            pushing.check_secrets(folder)
 
 
 # Running what was built
