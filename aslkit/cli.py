@@ -293,7 +293,10 @@ def _export(
     runs: Annotated[list[str], typer.Argument(help="names or folders of runs; the scores of several are averaged")],
     out: Annotated[Path | None, typer.Option(help="folder to write; without it, the run's; several runs need one")] = None,
     precision: Annotated[str, typer.Option(help="of the weights in the file: fp32, fp16 or int8")] = "fp16",
-    decoder: Annotated[str, typer.Option(help="greedy, beam, or ngrams (beam with what training phrases teach)")] = "greedy",
+    decoder: Annotated[
+        str | None,
+        typer.Option(help="greedy, beam, or ngrams: beam with what training phrases teach, the default where they are"),
+    ] = None,
 ) -> None:
     "Turn a run, or several together, into submission.zip."
     os.environ["KERAS_BACKEND"] = "tensorflow"  # only TensorFlow writes TFLite files

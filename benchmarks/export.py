@@ -219,7 +219,6 @@ def scores(run: Path, clips: int) -> dict[str, dict]:
 
 def hostile(run: Path | None, clips: int) -> dict[str, dict]:
     "Hostile clips, in today's runtime and, if ASLKIT_STRICT_PYTHON names a Python with it, in tflite_runtime 2.14."
-    reader = load_reader(run) if run else build_reader("tiny")
     pythons = {"LiteRT": sys.executable}
     if strict := os.environ.get("ASLKIT_STRICT_PYTHON"):
         pythons["tflite_runtime"] = strict
@@ -229,7 +228,11 @@ def hostile(run: Path | None, clips: int) -> dict[str, dict]:
     with tempfile.TemporaryDirectory() as folder:
         for precision in ("fp16", "int8"):
             path = Path(folder) / f"{precision}.tflite"
-            path.write_bytes(convert(reader, precision))
+            path.write_bytes(
+                (export(run, folder, precision).parent / MODEL_FILE).read_bytes()
+                if run
+                else convert(build_reader("tiny"), precision)
+            )
             for runtime, python in pythons.items():
                 command = [python, hostile_clips.__file__, str(path), "--clips", str(clips)]
                 done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

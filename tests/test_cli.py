@@ -196,7 +196,7 @@ def test_export(aslkit, calls, tmp_path, monkeypatch):
     aslkit("export", "elsewhere")
     assert found == [
         (([tmp_path / "runs/demo", tmp_path / "runs/other"],), {"out": Path("o"), "precision": "fp32", "decoder": "beam"}),
-        (([Path("elsewhere")],), {"out": None, "precision": "fp16", "decoder": "greedy"}),
+        (([Path("elsewhere")],), {"out": None, "precision": "fp16", "decoder": None}),
     ]
 
 

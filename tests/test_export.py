@@ -472,10 +472,22 @@ def test_export_compares_and_tells(run):
     assert "fp32, decoder ngrams" in exported_text(path) and "100% of the texts the same" in exported_text(path)
 
 
+def test_ngrams_are_the_default_where_there_are_phrases_enough(run, monkeypatch):
+    monkeypatch.setattr(export_module, "convert", lambda readers, precision, decoding: bytes(8))
+    monkeypatch.setattr(export_module, "compare", lambda *given: {"clips": 1, "loss": 0.0, "error": 0.0})
+    found = []
+    for least in (1, 1_000_000):
+        monkeypatch.setattr(export_module, "PHRASES_LEAST", least)
+        export(run, out=run / "new")
+        found.append(json.loads((run / "new/export.json").read_text())["decoder"])
+    assert found == ["ngrams", "greedy"]
+
+
 def test_export_without_its_corpus(run):
     shutil.rmtree(run / "prepared")
     path = export(run)
     assert "not compared with the network" in exported_text(path) and not (run / "fallback.json").exists()
+    assert "decoder greedy" in exported_text(path)
     with pytest.raises(ParameterError, match="learns from training phrases, and the prepared corpus of .* is not there"):
         export(run, decoder="ngrams")
 
