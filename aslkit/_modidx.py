@@ -361,6 +361,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'aslkit.layers.SpellingLoss.get_config': ('layers.html#spellingloss.get_config', 'aslkit/layers.py'),
                                'aslkit.layers.distance_waves': ('layers.html#distance_waves', 'aslkit/layers.py'),
                                'aslkit.layers.heads_product': ('layers.html#heads_product', 'aslkit/layers.py'),
+                               'aslkit.layers.last_dense': ('layers.html#last_dense', 'aslkit/layers.py'),
                                'aslkit.layers.layer_norm': ('layers.html#layer_norm', 'aslkit/layers.py'),
                                'aslkit.layers.rotary': ('layers.html#rotary', 'aslkit/layers.py'),
                                'aslkit.layers.shift_distances': ('layers.html#shift_distances', 'aslkit/layers.py'),

@@ -30,6 +30,7 @@ PRESETS = {
         "landmark_set": "kit",
         "arguments": {
             "style": "hand", "depth": False, "width": 128, "blocks": 4, "heads": 4, "kernel": 7, "expansion": 2, "stride": 2,
+            "gain": 0.1,
         },
     },
     "base": {
@@ -38,7 +39,7 @@ PRESETS = {
         "landmark_set": "kit",
         "arguments": {
             "style": "body", "depth": False, "width": 192, "blocks": 9, "heads": 4, "kernel": 15, "stride": 2, "dropout": 0.1,
-            "drop_feed": 0.05, "drop_mix": 0.05, "middle": 2,
+            "drop_feed": 0.05, "drop_mix": 0.05, "gain": 0.1, "middle": 2,
         },
     },
     "large": {
@@ -47,7 +48,7 @@ PRESETS = {
         "landmark_set": "kit",
         "arguments": {
             "style": "body", "depth": False, "width": 256, "blocks": 12, "heads": 4, "kernel": 15, "stride": 2, "dropout": 0.1,
-            "drop_feed": 0.1, "drop_mix": 0.1, "middle": 2,
+            "drop_feed": 0.1, "drop_mix": 0.1, "gain": 0.1, "middle": 2,
         },
     },
     "seed": {
@@ -68,8 +69,8 @@ class _Layers(CTCModel):
 
     def __init__(self, landmark_set="kit", style="hand", depth=True, limit=None, width=128, blocks=4, heads=4, kernel=7,
                  positions="rotary", causal=False, expansion=4, norm="layer", dropout=0.0, drop_feed=0.0, drop_mix=0.0,
-                 stride=1, stem_dropout=0.0, head_width=0, head_dropout=0.0, augment="none", middle=0, middle_weight=0.3,
-                 condition=False, smoothing=0.0, consistency=0.0, spelling=0.0, **kwargs):  # fmt: skip
+                 gain=1.0, stride=1, stem_dropout=0.0, head_width=0, head_dropout=0.0, augment="none", middle=0,
+                 middle_weight=0.3, condition=False, smoothing=0.0, consistency=0.0, spelling=0.0, **kwargs):  # fmt: skip
         settings = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
         super().__init__(middle_weight, smoothing, consistency, spelling, **kwargs)
         self.settings = settings
@@ -77,7 +78,7 @@ class _Layers(CTCModel):
         self.preprocess = Preprocess(landmark_set, style, depth, limit)
         self.stem = self._stem()
         self.stem_drop, self.head_drop = layers.SpatialDropout1D(stem_dropout), layers.Dropout(head_dropout)
-        names = ("heads", "kernel", "positions", "causal", "expansion", "norm", "dropout", "drop_feed", "drop_mix")
+        names = ("heads", "kernel", "positions", "causal", "expansion", "norm", "dropout", "drop_feed", "drop_mix", "gain")
         block = {name: settings[name] for name in names}
         self.blocks = [ConformerBlock(**block, name=f"block_{i}") for i in range(blocks)]
         self.middle = {blocks * k // (middle + 1) for k in range(1, middle + 1)}  # after so many blocks
@@ -105,7 +106,7 @@ class FingerspellingReader(_Layers):
     For augmentations that join clips or change labels, inputs may also hold "classes" (B, L), "characters" and "signer" (B,).
 
     Args:
-        landmark_set, style, depth, limit: see `Preprocess`. blocks: Conformer blocks of `width` features; heads ... drop_mix:
+        landmark_set, style, depth, limit: see `Preprocess`. blocks: Conformer blocks of `width` features; heads ... gain:
         see `ConformerBlock`. stride: frames a step. stem_dropout: of whole features. head_width: of a hidden layer before the
         scores, 0 for none. head_dropout: before the scores. augment: a policy of `Augment`, used while training.
         middle: how many times scores are taken between blocks, by the same last layer. middle_weight: their share of the loss.

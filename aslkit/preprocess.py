@@ -116,6 +116,7 @@ def _region_features(points: Any, mask: Any, positions: Any) -> Any:
     part, seen, middle, size = _middle(ops.take(points, positions, axis=2)[..., :2], mask)
     B, T = ops.shape(points)[0], ops.shape(points)[1]
     shape = ops.reshape(part / ops.maximum(size, 1e-3)[..., None], (B, T, 2 * len(positions)))
+    shape = ops.where(seen, shape - mean_seen(shape, seen, 1), 0.0)
     scale = ops.maximum(mean_seen(size, seen, 1), 1e-3)
     place = ops.where(seen, (middle - mean_seen(middle, seen, 1)) / scale, 0.0)
     both = ops.concatenate([shape, 0.5 * place], -1)
