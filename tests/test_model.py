@@ -359,6 +359,7 @@ ARGUMENTS = {  # argument: another value, and what it changes
     "dropout": (0.5, "training"),
     "drop_feed": (0.5, "training"),
     "drop_mix": (0.5, "training"),
+    "gain": (0.1, "start"),
     "stride": (2, "parameters"),
     "stem_dropout": (0.5, "training"),
     "head_width": (12, "parameters"),
@@ -387,6 +388,14 @@ def behaviour(**changes):
     return reader.count_params(), np.array(apply(reader, values, frames)[0]), np.array(trained["logits"]), loss
 
 
+def size_at_the_start(gain):
+    "Of what ends the four branches of a fresh block."
+    block = FingerspellingReader(style="parts", width=64, blocks=1, gain=gain).blocks[0]
+    block.build((None, None, 64))
+    ends = [*(feed.narrow for feed in block.feeds), block.attention.out, block.convolution.dense]
+    return np.array([np.std(end.kernel) for end in ends])
+
+
 def test_every_argument_is_listed():
     assert set(ARGUMENTS) == set(inspect.signature(FingerspellingReader).parameters) - {"kwargs"}
 
@@ -394,6 +403,9 @@ def test_every_argument_is_listed():
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_argument(name):
     value, what = ARGUMENTS[name]
+    if what == "start":
+        np.testing.assert_allclose(size_at_the_start(value) / size_at_the_start(1.0), value, rtol=0.1)
+        return
     what, _, common = what.partition(" with ") if " with " in what else what.partition(" of ")
     common = {"style hand": {"style": "hand"}, "middle": {"middle": 1}, "views": {"augment": "light"}, "": {}}[common]
     count, plain, trained, loss = behaviour(**common)
