@@ -13,6 +13,7 @@ Modules:
 - `aslkit.devices`: One batch, several devices: each reads its share, all learn the same.
 - `aslkit.export`: From trained runs to the two files that the competition wants, compared with the networks before they are written.
 - `aslkit.fallback`: What to answer when a clip cannot be read.
+- `aslkit.follow`: A pushed notebook on Kaggle: watched until it ends, its results brought home as a run, its submission handed in.
 - `aslkit.grading`: What a submission would score, how sure that is, and where the slips are.
 - `aslkit.graph`: One graph of built-in operations: landmarks in, characters out.
 - `aslkit.hands`: A bank of real recorded letters, a hand of bones and joints, and the signs for all 59 characters.
