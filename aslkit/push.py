@@ -101,7 +101,7 @@ REFUSALS = [  # (pattern in the command's output, kind, problem, remedy)
         "see that the credentials are valid and that `user = {user}` in settings.ini is their owner",
     ),
     (
-        r"(GPU|TPU|[Ww]eekly).*quota|quota.*(exceeded|reached)",
+        r"(GPU|TPU|weekly).*quota|quota.*(exceeded|reached)",
         KernelError,
         "the weekly quota of the accelerator is used up",
         "wait until it is renewed (`kaggle quota` shows when), or set `accelerator = none`",
@@ -113,13 +113,13 @@ REFUSALS = [  # (pattern in the command's output, kind, problem, remedy)
         "wait for one to end, or stop one at kaggle.com/code, then {again}",
     ),
     (
-        r"[Ss]ubmission allowance|(daily|today).*[Ss]ubmission",
+        r"submission allowance|(daily|today).*submission",
         KernelError,
         "today's submissions are used up",
         "wait until midnight UTC, then {again}",
     ),
     (
-        r"\b403\b|[Pp]ermission.*denied|Forbidden|accept.*rules",
+        r"\b403\b|permission.*denied|Forbidden|accept.*rules",
         NotThere,
         "Kaggle refuses this {deed}",
         "accept the rules at kaggle.com/competitions/{slug}/rules, verify your phone at kaggle.com/settings, and see that "
@@ -132,19 +132,19 @@ REFUSALS = [  # (pattern in the command's output, kind, problem, remedy)
         "delete or rename it at kaggle.com/code, or set another name under [kaggle] in settings.ini",
     ),
     (
-        r"\b429\b|Too Many Requests|rate limit",
+        r"\b429\b|too many requests|rate limit",
         TryLater,
         "Kaggle had too many requests from you",
         "wait some minutes, then {again}",
     ),
     (
-        r"\b404\b|(Kernel|Notebook) not found",
+        r"\b404\b|not found|could not find",
         NotThere,
         "Kaggle does not find {id} or one of its sources",
         "see that `user`, `slug` and the names of your notebooks in settings.ini are written as in their web addresses",
     ),
     (
-        r"\b5\d\d\b.*(Error|error)|internal server error",
+        r"\b50\d\b.*error|internal (server )?error|service unavailable|bad gateway",
         NoAnswer,
         "Kaggle has trouble of its own",
         "wait a while, then {again}",
@@ -184,7 +184,7 @@ def explain(
     words = {"id": metadata["id"], "user": metadata["id"].split("/")[0], "login": login, "deed": deed}
     words["slug"] = ", ".join(metadata.get("competition_sources", [])) or "<slug>"
     for pattern, kind, problem, remedy in REFUSALS:
-        if re.search(pattern, output):
+        if re.search(pattern, output, re.IGNORECASE):
             words["again"] = again if kind is NoAnswer else _AGAIN
             return kind(problem.format(**words), remedy.format(**words))
     last = ([line.strip() for line in output.splitlines() if line.strip()] or ["nothing"])[-1]
@@ -198,11 +198,11 @@ def kaggle(
     words: list[str],  # of the command line, after `kaggle`
     metadata: dict[str, Any],  # of the kernel that it is about
     deed: str = "question",  # see `explain`
-    seconds: float = COMMAND_SECONDS,  # that it may take
+    seconds: float | None = None,  # that it may take; None: COMMAND_SECONDS
 ) -> str:  # what the command printed, on either stream
     "Run the `kaggle` command; raise a `KernelError` unless it leaves with 0."
     places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    command = shutil.which("kaggle", path=places)
+    command, seconds = shutil.which("kaggle", path=places), seconds or COMMAND_SECONDS
     if not command:
         raise KernelError("there is no `kaggle` command", "run `pip install 'aslkit[kaggle]'`")
     # with VERBOSE the command prints the headers of its request, the key among them

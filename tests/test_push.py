@@ -19,7 +19,7 @@ from kaggle_standin import KEY, USER, KaggleStandIn
 from aslkit import kernels
 from aslkit import push as pushing
 from aslkit.kernels import KernelError, build, embedded_wheel
-from aslkit.push import push
+from aslkit.push import NoAnswer, push
 from aslkit.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -128,35 +128,38 @@ def test_a_dry_run_sends_nothing_and_tells_all(project, settings, kaggle):
     assert pushed["notebook"] == report["notebook"], "the same bytes as in the dry run"
 
 
+# What Kaggle answers to each call when it does not do what was asked: name -> (answer, the sentence).
 REFUSED = {
     "401": ((401, {"code": 401, "message": "Unauthenticated"}), "who you are; make new credentials .* refused: KAGGLE_KEY"),
     "403": ((403, {}), "refuses this push; accept the rules at kaggle.com/competitions/asl-fingerspelling/rules"),
-    "404": ((404, {}), "does not find ada/aslkit-train or one of its sources; see that `user`, `train_kernel` and `slug`"),
+    "404": ((404, {}), "does not find ada/aslkit-train or one of its sources; see that `user`, `slug` and the names"),
     "409": ((409, {"code": 409, "message": "The title is already in use"}), "another notebook of this title; delete or rename"),
-    "429": ((429, {}), "too many requests from you; wait some minutes"),
-    "500": ((500, {}), "trouble of its own; wait a while, then look at kaggle.com/code/ada/aslkit-train whether a new version"),
+    "429": ((429, {}), "too many requests from you; wait some minutes, then run the same command again"),
+    "500": (
+        (500, {}),
+        "trouble of its own; wait a while, then run the same command again, which looks first at Kaggle whether",
+    ),
     "quota": ((200, {"error": "Maximum weekly GPU quota of 30.00 hours reached."}), "weekly quota .* `accelerator = none`"),
     "no rules": (
         (200, {"versionNumber": 1, "url": "u", "invalidCompetitionSources": ["asl-fingerspelling"]}),
         r"took the notebook but not its competition \['asl-fingerspelling'\]; join the competition",
     ),
-    "unheard of": ((418, {"code": 418, "message": f"A teapot, {KEY}"}), "said 'A teapot, <KAGGLE_KEY>'; look at kaggle.com"),
+    "unheard of": ((418, {"code": 418, "message": f"A teapot, {KEY}"}), "said 'A teapot, <KAGGLE_KEY>'; run the same command"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_refusal_is_one_sentence(project, settings, kaggle, ready_wheel, case, monkeypatch):
+def test_a_refusal_is_one_sentence_and_the_next_push_succeeds(project, settings, kaggle, ready_wheel, case, monkeypatch):
     monkeypatch.setenv("VERBOSE", "true")  # with which the command would print the key
     answer, words = REFUSED[case]
-    taken = kaggle.answers["SaveKernel"]
-    kaggle.answers["SaveKernel"] = answer
+    kaggle.faults["SaveKernel"] = [answer]
     with pytest.raises(KernelError, match=words) as caught:
         push("train", settings)
     assert "\n" not in str(caught.value) and KEY not in str(caught.value)
     assert len(kaggle.received("SaveKernel")) == 1, "a push is never repeated by itself"
-    if case == "429":
-        kaggle.answers["SaveKernel"] = taken
-        assert push("train", settings)["pushed"], "and once the cause is gone it succeeds"
+    report = push("train", settings)
+    assert (report["pushed"], report["version"], report["before"]) == (True, 1, False), "once the cause is gone"
+    assert len(kaggle.kernels["ada/aslkit-train"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -169,6 +172,8 @@ def test_a_refusal_is_one_sentence(project, settings, kaggle, ready_wheel, case,
         ("503 Server Error: Service Unavailable for url", "trouble of its own"),
         ("Kernel push error: Maximum batch GPU session count of 2 reached.", "too many of your notebooks are running"),
         ("ModuleNotFoundError: No module named 'six'", "not installed whole; run `pip install 'aslkit\\[kaggle\\]'`"),
+        ("Cannot access kernel 'ada/x' (Permission 'kernels.get' was denied).", "does not show ada/aslkit-train to you"),
+        ("Your team has used its daily Submission allowance (5) today", "today's submissions are used up; wait until midnight"),
         ("", "said 'nothing'"),
     ],
 )
@@ -177,11 +182,52 @@ def test_the_same_in_other_words(said, words):
         raise pushing.explain(said, GOOD)
 
 
-def test_no_answer(project, settings, kaggle, ready_wheel, monkeypatch):
-    monkeypatch.setattr(pushing, "PUSH_SECONDS", 2)
-    kaggle.answers["SaveKernel"] = kaggle.hang
-    with pytest.raises(KernelError, match="no answer from Kaggle in 2 s; look at kaggle.com/code/ada/aslkit-train"):
+def saved(kaggle):
+    return len(kaggle.received("SaveKernel"))
+
+
+def test_a_push_that_arrived_in_spite_of_an_error_counts(project, settings, kaggle, ready_wheel):
+    kaggle.faults["SaveKernel"] = [kaggle.after("SaveKernel", (500, {}))]
+    report = push("train", settings)
+    assert (report["pushed"], report["version"], saved(kaggle)) == (True, 1, 1)
+    kaggle.faults["SaveKernel"] = [kaggle.after("SaveKernel", (502, {}))]  # the same notebook on purpose: version 2
+    assert (push("train", settings)["version"], saved(kaggle)) == (2, 2)
+    kaggle.faults["SaveKernel"] = [(500, {})]  # and once more, which does not arrive
+    with pytest.raises(NoAnswer, match="trouble of its own"):
         push("train", settings)
+    report = push("train", settings)
+    assert (report["version"], report["before"], saved(kaggle)) == (3, False, 4)
+    assert len(kaggle.kernels["ada/aslkit-train"]) == 3
+
+
+def test_a_push_that_hangs_is_looked_for_before_the_next(project, settings, kaggle, ready_wheel, monkeypatch):
+    monkeypatch.setattr(pushing, "COMMAND_SECONDS", 2.0)
+    kaggle.faults["SaveKernel"] = [kaggle.after("SaveKernel", kaggle.hang)]
+    kaggle.faults["GetKernel"] = [(503, {})]  # Kaggle cannot be asked at once
+    with pytest.raises(NoAnswer, match="no answer from Kaggle in 2 s; run the same command again, which looks first"):
+        push("train", settings)
+    monkeypatch.setattr(pushing, "COMMAND_SECONDS", 60.0)
+    report = push("train", settings)
+    assert (report["version"], report["before"], saved(kaggle)) == (1, True, 1), "it had arrived: not pushed again"
+    assert (push("train", settings, again=False)["before"], saved(kaggle)) == (True, 1), "to follow it"
+    changed = push("train", settings, parameters={"epochs": 2}, again=False)
+    assert (changed["version"], changed["before"], saved(kaggle)) == (2, False, 2), "another notebook is another push"
+    assert (push("train", settings, parameters={"epochs": 2})["version"], saved(kaggle)) == (3, 3), "as told"
+
+
+def test_killed_while_it_pushes(project, settings, kaggle, ready_wheel, monkeypatch):
+    def killed(*words, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pushing.subprocess, "run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            push("train", settings)
+    kaggle.faults["GetKernel"] = [(503, {})]
+    with pytest.raises(NoAnswer, match="trouble of its own; wait a while, then run the same command again."):
+        push("train", settings)
+    assert saved(kaggle) == 0, "as long as Kaggle does not say whether it has the last one, nothing is sent"
+    assert (push("train", settings)["version"], saved(kaggle)) == (1, 1)
 
 
 def test_no_connection(project, settings, kaggle, ready_wheel, monkeypatch):
