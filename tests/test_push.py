@@ -16,6 +16,7 @@ import nbformat
 import pytest
 from kaggle_standin import KEY, USER, KaggleStandIn
 
+from aslkit import follow as following
 from aslkit import kernels
 from aslkit import push as pushing
 from aslkit.kernels import KernelError, build, embedded_wheel
@@ -249,6 +250,133 @@ def test_no_credentials(project, settings, kaggle, ready_wheel, monkeypatch):
     with pytest.raises(KernelError, match="who you are; run `kaggle auth login`"):
         push("train", settings)
     assert kaggle.requests == []
+
+
+# Following, fetching, submitting
+
+
+METRICS = {"score": 0.5, "exact": 0.25, "clips": 60, "split": "by signer"}
+OUTPUTS = {
+    "runs/tiny/metrics.json": json.dumps(METRICS).encode(),
+    "runs/tiny/model.weights.h5": b"weights" * 1000,
+    "submission.zip": b"PK",
+    "prepared/large.arrow": b"gigabytes",
+    "__notebook__.ipynb": b'{"cells": [], "metadata": {}}',
+}
+
+
+def log(*lines):
+    return json.dumps([{"stream_name": "stderr", "time": 1.0, "data": line + "\n"} for line in lines])
+
+
+def test_from_a_push_to_a_run_to_a_submission(project, settings, kaggle, ready_wheel, monkeypatch):
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.001)
+    kaggle.states = ["QUEUED", "RUNNING", "COMPLETE"]
+    kaggle.outputs[""], kaggle.log = OUTPUTS, log("fine", f"key {KEY}")
+    report = push("train", settings)
+    kaggle.faults["GetKernelSessionStatus"] = [(500, {}), (429, {"code": 429, "message": "Too many requests"})]
+    told = []
+    settings = replace(settings, runs=project / "runs")
+    run = following.collect(report, settings, lambda state, seconds: told.append(state))
+    trouble = ["Kaggle has trouble of its own, asking again", "Kaggle had too many requests from you, asking again"]
+    assert list(dict.fromkeys(told)) == [*trouble, "queued", "running", "complete"]
+    assert run == project / "runs/aslkit-train-v1"
+    names = ["aslkit-train.log", "metrics.json", "model.weights.h5", "submission.zip", "train.ipynb"]
+    assert sorted(path.relative_to(run).as_posix() for path in run.rglob("*")) == names
+    assert (run / "aslkit-train.log").read_text() == "fine\nkey <KAGGLE_KEY>\n"
+    assert [path.name for path in (project / "runs").iterdir()] == ["aslkit-train-v1"]
+
+    kaggle.faults["CreateCodeSubmission"] = [(403, {"code": 403, "message": "You must accept this competition's rules"})]
+    with pytest.raises(KernelError, match="refuses this submission; accept the rules at kaggle.com/competitions/asl-finger"):
+        following.submit(report, run, settings)
+    kaggle.faults["CreateCodeSubmission"] = [kaggle.after("CreateCodeSubmission", (500, {}))]
+    assert following.submit(report, run, settings) == "aslkit-train version 1", "it has arrived"
+    assert following.submit(report, run, settings) == "aslkit-train version 1", "and is not handed in again"
+    assert [one["description"] for one in kaggle.submissions] == ["aslkit-train version 1"]
+    assert kaggle.received("CreateCodeSubmission")[-1] == {
+        "competitionName": "asl-fingerspelling",
+        "kernelOwner": USER,
+        "kernelSlug": "aslkit-train",
+        "kernelVersion": 1,
+        "fileName": "submission.zip",
+        "submissionDescription": "aslkit-train version 1",
+    }
+
+
+def test_a_run_that_fails_on_kaggle(project, settings, kaggle, ready_wheel, monkeypatch):
+    settings = replace(settings, runs=project / "runs")
+    kaggle.states, kaggle.failure = ["ERROR"], "it failed"
+    kaggle.outputs[""] = {"runs/tiny/history.csv": b"epoch"}
+    kaggle.log = log(
+        "Traceback (most recent call last):", "DataError: train.csv: no clips; fetch it again.", "[NbConvertApp] x"
+    )
+    report = push("train", settings)
+    with pytest.raises(
+        KernelError, match="^ada/aslkit-train failed on Kaggle: DataError: train.csv: no clips; fetch it"
+    ) as caught:
+        following.collect(report, settings)
+    log_file = project / "runs/aslkit-train-v1/aslkit-train.log"
+    assert str(caught.value).endswith(f"fetch it again; read {log_file}, mend what it says, and push again.")
+    assert (project / "runs/aslkit-train-v1/history.csv").exists()
+    assert [cell["cell_type"] for cell in json.loads((log_file.parent / "train.ipynb").read_text())["cells"]][:2] == [
+        "code"
+    ] * 2
+    report = push("train", settings, again=False)
+    assert report["version"] == 2, "the run of the first has ended, so this is another"
+    kaggle.states, kaggle.failure = ["CANCEL_ACKNOWLEDGED"], ""
+    kaggle.faults["ListKernelSessionOutput"] = [(403, {})]
+    with pytest.raises(KernelError, match="was stopped on Kaggle; look at https://www.kaggle.com/code/ada/aslkit-train/log,"):
+        following.collect(report, settings)
+
+
+def test_what_is_fetched_is_whole(project, settings, kaggle, ready_wheel):
+    settings = replace(settings, runs=project / "runs")
+    report = push("train", settings)
+    kaggle.outputs[""] = OUTPUTS
+    kaggle.faults["blob"] = [(500, b"<html>oh no</html>")] * 4
+    with pytest.raises(NoAnswer, match="came in part only; run the same command again to fetch it anew"):
+        following.collect(report, settings)
+    assert not (project / "runs/aslkit-train-v1").exists()
+    kaggle.faults["blob"] = []
+    kaggle.outputs[""] = OUTPUTS | {"runs/other/metrics.json": b"{}"}
+    run = following.collect(report, settings)
+    assert {"tiny", "other"} < {path.name for path in run.iterdir()}, "two runs stay apart"
+    assert (run / "tiny/model.weights.h5").read_bytes() == OUTPUTS["runs/tiny/model.weights.h5"]
+
+
+REFUSED_ELSEWHERE = {
+    "status, 401": ("status", "GetKernelSessionStatus", (401, {}), "does not show ada/aslkit-train to you; see that the cred"),
+    "status, 404": ("status", "GetKernelSessionStatus", (404, {}), "does not find ada/aslkit-train"),
+    "output, 403": ("fetch", "ListKernelSessionOutput", (403, {}), "does not show ada/aslkit-train to you"),
+    "submit, 401": ("submit", "CreateCodeSubmission", (401, {}), "who you are; make new credentials"),
+    "submit, 404": ("submit", "CreateCodeSubmission", (404, {}), "does not find ada/aslkit-train or one of its sources"),
+    "submit, 429": ("submit", "CreateCodeSubmission", (429, {}), "too many requests from you; wait some minutes"),
+    "submit, full": (
+        "submit",
+        "CreateCodeSubmission",
+        (400, {"code": 400, "message": "Your team has used its daily Submission allowance (5) today"}),
+        "today's submissions are used up; wait until midnight UTC",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_ELSEWHERE)
+def test_other_calls_are_refused_in_one_sentence_too(settings, kaggle, tmp_path, case):
+    what, call, answer, words = REFUSED_ELSEWHERE[case]
+    (tmp_path / "build").mkdir()
+    (tmp_path / "submission.zip").touch()
+    report = {"metadata": GOOD, "folder": str(tmp_path / "build/train"), "version": 3, "url": "u"}
+    ways = {
+        "status": lambda: following.status(GOOD),
+        "fetch": lambda: following.fetch(GOOD, tmp_path / "out"),
+        "submit": lambda: following.submit(report, tmp_path, settings),
+    }
+    kaggle.faults[call] = [answer]
+    with pytest.raises(KernelError, match=words) as caught:
+        ways[what]()
+    assert "\n" not in str(caught.value) and len(kaggle.received(call)) == 1
+    if what == "submit":
+        assert ways[what]() == "aslkit-train version 3" and len(kaggle.submissions) == 1, "once the cause is gone"
 
 
 # Credentials
