@@ -32,6 +32,7 @@ Modules:
 - `aslkit.push`: A built notebook on its way: searched for secrets, sent with the real `kaggle` command, every refusal in one sentence.
 - `aslkit.reader`: Landmarks in, text out: a submission in an app, a web server, or a notebook with a camera.
 - `aslkit.sandbox`: Models from anywhere, in a process of their own with limits on time and memory; in Kaggle's old runtime, too.
+- `aslkit.session`: What a notebook finds on Kaggle: what is attached, what is missing, how much time and space is left.
 - `aslkit.settings`: One small file that a competitor edits, and what the kit makes of it.
 - `aslkit.signers`: Synthetic people: hands, habits, tempo, body and camera, drawn from a number.
 - `aslkit.splits`: Who is trained on and who is read: whole signers, whole phrases if wanted, five ways round, and a check that nothing leaks.
