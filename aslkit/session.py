@@ -11,7 +11,7 @@ the output of a notebook under `/kaggle/input/notebooks/USER/NOTEBOOK`, formerly
 __all__ = ['CORPUS', 'METADATA', 'DEVICES', 'CHECKS', 'OUTPUT_BYTES_MAX', 'HOURS', 'kaggle', 'attached', 'own', 'SessionError',
            'accelerator', 'check', 'size', 'free', 'carry_over', 'seconds_left']
 
-# %% ../nbs/11d_session.ipynb #95d2fcf3
+# %% ../nbs/11d_session.ipynb #de31c5ae
 import os
 import shutil
 import time
@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from .competition import KitError, SpaceError
 from .settings import read_settings
 
-# %% ../nbs/11d_session.ipynb #76604b7b
+# %% ../nbs/11d_session.ipynb #6b9d5cf3
 def kaggle() -> Path | None:  # None on any other machine
     "The folder that holds `input` and `working`."
     root = Path(os.environ.get("ASLKIT_KAGGLE", "/kaggle"))
@@ -44,7 +44,7 @@ def own(
     root = kaggle()
     return root / "working" / name if root else getattr(read_settings(), name)
 
-# %% ../nbs/11d_session.ipynb #54df91bb
+# %% ../nbs/11d_session.ipynb #7846ca7c
 CORPUS, METADATA = "corpus.json", "train.csv"
 DEVICES = {"gpu": ("/dev/nvidia[0-9]*",), "tpu": ("/dev/accel*", "/dev/vfio/[0-9]*")}  # what a machine with one has
 
@@ -60,10 +60,10 @@ def accelerator() -> str:  # gpu, tpu or none
 
 
 def _check_data() -> None:
-    settings = read_settings()
-    if not (settings.data / METADATA).exists():
-        problem = f"the files of the competition {settings.slug} are not attached"
-        remedy = f"accept the rules at kaggle.com/competitions/{settings.slug}/rules, then attach them with Add Input"
+    data = read_settings().data  # whose last part is the competition's slug
+    if not (data / METADATA).exists():
+        problem = f"the files of the competition {data.name} are not attached"
+        remedy = f"accept the rules at kaggle.com/competitions/{data.name}/rules, then attach them with Add Input"
         raise SessionError(problem, remedy)
 
 
@@ -74,7 +74,7 @@ def _check_accelerator() -> None:
         remedy = "choose it under Settings, Accelerator, or push again with `accelerator = none` in settings.ini"
         raise SessionError(problem, remedy)
 
-# %% ../nbs/11d_session.ipynb #83359ed7
+# %% ../nbs/11d_session.ipynb #5b8feafd
 def _check_prepared() -> None:
     folders = attached("prepared")
     if not folders:
@@ -107,7 +107,7 @@ def check(
     for needed in CHECKS[kernel] if kaggle() else ():
         needed()
 
-# %% ../nbs/11d_session.ipynb #0c3caa11
+# %% ../nbs/11d_session.ipynb #af1745d6
 OUTPUT_BYTES_MAX = 20_000_000_000  # of /kaggle/working are kept
 
 
@@ -149,7 +149,7 @@ def carry_over(
         os.replace(part, out / path.name)
     return [path.name for path in todo]
 
-# %% ../nbs/11d_session.ipynb #71d6c381
+# %% ../nbs/11d_session.ipynb #bc60765d
 HOURS = {"none": 11.5, "gpu": 8.5, "tpu": 8.5}  # Kaggle's limits: 12 h without an accelerator, with one 9 h or more
 _started = time.monotonic()
 
