@@ -110,7 +110,11 @@ def test_environment_wins_and_is_seen_from_the_working_directory(project, monkey
     [
         ("slug =", "slog =", "no key 'slog'; write slug"),
         ("train_kernel =", "trainkernel =", "no key 'trainkernel'; write train_kernel"),
-        ("user =", "user =\nzebra = 1", "no key 'zebra'; remove it; known are user, prepare_kernel, train_kernel, submit_kernel, accelerator"),
+        (
+            "user =",
+            "user =\nzebra = 1",
+            "no key 'zebra'; remove it; known are user, prepare_kernel, train_kernel, submit_kernel, accelerator",
+        ),
         ("runs = runs", "", "the key 'runs' is missing; add `runs = ...` under [folders]"),
         ("[folders]", "[folder]", "no section 'folder'; write folders"),
         ("[kaggle]", "[kaggle]\n[kernels]", "no section 'kernels'"),
