@@ -32,7 +32,9 @@ class TrainParams:
     "Every choice of a training run."
 
     prepared: str = ""  # folder that `aslkit prepare` filled; "" is the one in settings.ini
-    run: str = ""  # folder for the results; a bare name is a folder in settings.ini's folder for runs, "" one named as the preset
+    run: str = (
+        ""  # folder for the results; a bare name is a folder in settings.ini's folder for runs, "" one named as the preset
+    )
     preset: str = "tiny"  # a name in PRESETS
     network: str = ""  # arguments of FingerspellingReader that differ from the preset's: "stride=1, dropout=0.2"
     epochs: int = 10  # passes over the training clips

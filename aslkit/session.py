@@ -9,8 +9,8 @@ the output of a notebook under `/kaggle/input/notebooks/USER/NOTEBOOK`, formerly
 
 # %% auto #0
 __all__ = ['CORPUS', 'METADATA', 'DEVICES', 'CHECKS', 'OUTPUT_BYTES_MAX', 'CHECKPOINT', 'HOURS', 'kaggle', 'attached', 'own',
-           'SessionError', 'accelerator', 'check', 'size', 'free', 'check_space', 'carry_over', 'carry_runs',
-           'find_runs', 'seconds_left']
+           'accelerator', 'check', 'size', 'free', 'check_space', 'carry_over', 'carry_runs', 'find_runs',
+           'seconds_left']
 
 # %% ../nbs/11d_session.ipynb #95d2fcf3
 import os
@@ -50,10 +50,6 @@ CORPUS, METADATA = "corpus.json", "train.csv"
 DEVICES = {"gpu": ("/dev/nvidia[0-9]*",), "tpu": ("/dev/accel*", "/dev/vfio/[0-9]*")}  # what a machine with one has
 
 
-class SessionError(KitError):
-    "Something is missing in a session on Kaggle."
-
-
 def accelerator() -> str:  # gpu, tpu or none
     "What this machine computes with, as far as can be told without asking TensorFlow."
     found = [kind for kind, places in DEVICES.items() for place in places if any(Path("/").glob(place[1:]))]
@@ -65,7 +61,7 @@ def _check_data() -> None:
     if not (data / METADATA).exists():
         problem = f"the files of the competition {data.name} are not attached"
         remedy = f"accept the rules at kaggle.com/competitions/{data.name}/rules, then attach them with Add Input"
-        raise SessionError(problem, remedy)
+        raise KitError(problem, remedy)
 
 
 def _check_accelerator() -> None:
@@ -73,7 +69,7 @@ def _check_accelerator() -> None:
     if wanted.split("-")[0] not in ("none", accelerator()):
         problem = f"this session has no {wanted[:3].upper()}, though {wanted} was asked for"
         remedy = "choose it under Settings, Accelerator, or push again with `accelerator = none` in settings.ini"
-        raise SessionError(problem, remedy)
+        raise KitError(problem, remedy)
 
 # %% ../nbs/11d_session.ipynb #83359ed7
 def _check_prepared() -> None:
@@ -81,17 +77,17 @@ def _check_prepared() -> None:
     if not folders:
         problem = "the output of the notebook `prepare` is not attached"
         remedy = "run `aslkit push prepare` first, then attach its output with Add Input, Notebook Output"
-        raise SessionError(problem, remedy)
+        raise KitError(problem, remedy)
     if not any((folder / CORPUS).exists() for folder in folders):
         problem = "the attached output of `prepare` is unfinished"
-        raise SessionError(problem, "let it go on with `aslkit push prepare --resume`", folders[0])
+        raise KitError(problem, "let it go on with `aslkit push prepare --resume`", folders[0])
 
 
 def _check_runs() -> None:
     if not [file for folder in attached("runs") for file in folder.glob("*/model.json")]:
         problem = "no output of the notebook `train` with a trained run is attached"
         remedy = "run `aslkit push train` first, then attach its output with Add Input, Notebook Output"
-        raise SessionError(problem, remedy)
+        raise KitError(problem, remedy)
 
 
 CHECKS = {  # kernel -> what it cannot do without
@@ -104,7 +100,7 @@ CHECKS = {  # kernel -> what it cannot do without
 def check(
     kernel: str,  # prepare, train or submit
 ) -> None:
-    "Raise `SessionError`, one sentence, if something is missing that the kernel needs on Kaggle."
+    "Raise `KitError`, one sentence, if something is missing that the kernel needs on Kaggle."
     for needed in CHECKS[kernel] if kaggle() else ():
         needed()
 
@@ -169,12 +165,12 @@ CHECKPOINT = "checkpoint.npz"  # in the folder of an unfinished run
 def carry_runs(
     run: Path,  # the folder of the run to train
 ) -> list[str]:  # names of the runs copied
-    "Copy the runs of an earlier session; raise `SessionError` if `run` is among them and finished."
+    "Copy the runs of an earlier session; raise `KitError` if `run` is among them and finished."
     for folder in attached("runs"):
         earlier = folder / run.name
         if run == own("runs") / run.name and earlier.is_dir() and not (earlier / CHECKPOINT).exists():
             remedy = "give another name as `run`, or push again without `--resume` to train it anew"
-            raise SessionError(f"the run {run.name} is finished", remedy, earlier)
+            raise KitError(f"the run {run.name} is finished", remedy, earlier)
     return carry_over("runs", own("runs"))
 
 
@@ -189,12 +185,12 @@ def find_runs(
     known = ", ".join(there) or "none"
     for name in wanted:
         if name not in there:
-            raise SessionError(f"there is no trained run {name!r}", f"name some of these in `runs`: {known}")
+            raise KitError(f"there is no trained run {name!r}", f"name some of these in `runs`: {known}")
     if not wanted and not finished:
         remedy = f"let one go on with `aslkit push train --resume`, or name it in `runs` all the same: {known}"
-        raise SessionError("no run is finished", remedy)
+        raise KitError("no run is finished", remedy)
     if not wanted and len(finished) > 1 and not kaggle():
-        raise SessionError(f"{len(finished)} finished runs lie in {folders[0]}", f"name those to export in `runs`: {known}")
+        raise KitError(f"{len(finished)} finished runs lie in {folders[0]}", f"name those to export in `runs`: {known}")
     return [there[name] for name in wanted or finished]
 
 # %% ../nbs/11d_session.ipynb #1d1f67e6
