@@ -179,7 +179,8 @@ def check_outcome(
     if errors:
         raise RuntimeError(f"{executed}: {errors[-1]['ename']}: {errors[-1]['evalue']}")
     if status:
-        raise RuntimeError(f"the rehearsal ended with status {status} before the notebook did; see above")
+        log = executed.with_suffix(".log").read_text(errors="replace")
+        raise RuntimeError(f"the rehearsal ended with status {status} before the notebook did:\n{log[-4000:]}")
 
 # %% ../nbs/11c_rehearse.ipynb #22b59c1b
 def _environment(python: Path, scratch: Path) -> dict[str, str]:
@@ -257,19 +258,21 @@ def _execute(report: dict[str, Any], notebook: Path, python: Path, attached: dic
     folder = Path(report["output"]).parent
     executed = Path(report["notebook"])
     executed.unlink(missing_ok=True)
+    sys.stdout.flush()
     options = ["--no-progress-bar", "--stdout-file", "/dev/stdout", "--kernel", "python3"]
     command = [str(python), "-m", "papermill", *options, str(notebook), str(executed)]
     environment = _environment(python, folder / "tmp")
     if report["isolation"] == "full":
         mounts = [(f"/kaggle/input/{where}", str(path), False) for where, path in attached.items()]
         command = staged(command, [*mounts, ("/kaggle/working", report["output"], True)], folder / "stage")
-        return subprocess.run(command, env=environment, cwd=folder).returncode
-    _lay_out(attached, folder / "working", folder / "kaggle")
-    before = _listing([*attached.values()])
+    else:
+        _lay_out(attached, folder / "working", folder / "kaggle")
+        environment["ASLKIT_KAGGLE"] = str(folder / "kaggle")
     if report["isolation"] == "network":
         command = staged(command, [], folder / "stage")
-    environment["ASLKIT_KAGGLE"] = str(folder / "kaggle")
-    status = subprocess.run(command, env=environment, cwd=folder / "working").returncode
+    before = _listing([*attached.values()])
+    with open(executed.with_suffix(".log"), "wb") as log:
+        status = subprocess.run(command, env=environment, cwd=folder / "working", stderr=log).returncode
     if changed := [path for path, seen in _listing([*attached.values()]).items() if before.get(path) != seen]:
         raise RuntimeError(f"the kernel wrote into what is attached, which is read-only on Kaggle: {changed[0]}")
     return status

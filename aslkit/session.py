@@ -130,7 +130,7 @@ def check_space(
 ) -> str:  # a sentence for the reader
     "Raise `SpaceError` unless what is still to be written fits."
     there, space = size(out), free(out)
-    facts = f"{needed / 1e9:,.1f} GB are needed, {there / 1e9:,.1f} GB of them are there, and {space / 1e9:,.1f} GB are free"
+    facts = f"{needed / 1e9:,.2f} GB are needed, {there / 1e9:,.2f} GB of them are there, and {space / 1e9:,.2f} GB are free"
     if needed > there + space:
         raise SpaceError(facts, "free some space, or choose a landmark set with fewer points", out)
     return f"{facts}."

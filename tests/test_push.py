@@ -1,0 +1,443 @@
+"""Pushing with the real `kaggle` command: what arrives, what is refused and how it is said, and what never leaves.
+
+Nothing leaves the machine: the command talks to the stand-in of tests/kaggle_standin.py.
+"""
+
+import io
+import json
+import os
+import shutil
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import nbformat
+import pytest
+from kaggle_standin import KEY, USER, KaggleStandIn
+
+from aslkit import follow as following
+from aslkit import kernels
+from aslkit import push as pushing
+from aslkit.kernels import KernelError, build, embedded_wheel
+from aslkit.push import NoAnswer, push
+from aslkit.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+NAMES = sorted(path.parent.name for path in REPOSITORY.glob("kaggle_kernels/*/kernel-metadata.json"))
+TEMPLATE = json.loads((REPOSITORY / "kaggle_kernels/train/kernel-metadata.json").read_text())
+GOOD = TEMPLATE | {"id": f"{USER}/aslkit-train"}
+
+# A small notebook in place of kaggle_kernels/train/train.ipynb.
+PARAMETERS = 'epochs: int = 1\nnote: str = "none"'
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path):
+    for name in [name for name in os.environ if name.startswith(("KAGGLE", "ASLKIT", "VERBOSE"))]:
+        monkeypatch.delenv(name)
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def project(tmp_path):
+    "A checkout with the kit and one small kernel."
+    root = tmp_path / "project"
+    shutil.copytree(REPOSITORY / "aslkit", root / "aslkit", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in [REPOSITORY / "pyproject.toml", *REPOSITORY.glob("LICENSE*")]:
+        shutil.copy(path, root)
+    kernel = root / "kaggle_kernels/train"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel-metadata.json").write_text(json.dumps(TEMPLATE))
+    new = nbformat.v4.new_code_cell
+    cells = [
+        new(PARAMETERS, metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_markdown_cell("# Small"),
+        new("print(epochs, note)"),
+    ]
+    cells[-1]["outputs"] = [nbformat.v4.new_output("stream", text="an output of some earlier run\n")]
+    kernelspec = {"name": "python3", "display_name": "python3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec}), kernel / "train.ipynb")
+    return root
+
+
+@pytest.fixture
+def settings(project):
+    return replace(Settings(), user=USER, file=project / "settings.ini")
+
+
+@pytest.fixture(scope="session")
+def wheel():
+    return kernels.build_wheel(REPOSITORY)
+
+
+@pytest.fixture
+def ready_wheel(monkeypatch, wheel):
+    "The wheel built once, for tests that are about something else."
+    monkeypatch.setattr(kernels, "build_wheel", lambda root: wheel)
+
+
+@pytest.fixture
+def kaggle(monkeypatch, tmp_path):
+    "The stand-in server, with an environment in which the real command talks to it."
+    with KaggleStandIn() as standin:
+        for name, value in standin.environment(tmp_path / "home").items():
+            monkeypatch.setenv(name, value)
+        yield standin
+
+
+def sources(notebook):
+    return ["".join(cell["source"]) for cell in notebook["cells"]]
+
+
+# Pushing, with the real command
+
+
+def test_what_arrives(project, settings, kaggle):
+    report = push("train", settings, parameters={"epochs": 3})
+    assert [request["call"] for request in kaggle.requests] == ["SaveKernel"]
+    body = kaggle.received("SaveKernel")[0]
+    expected = {
+        "slug": "ada/aslkit-train",
+        "newTitle": "aslkit train",
+        "language": "python",
+        "kernelType": "notebook",
+        "isPrivate": True,
+        "enableInternet": False,
+        "enableGpu": True,
+        "enableTpu": False,
+        "machineShape": "NvidiaTeslaT4",
+        "competitionDataSources": ["asl-fingerspelling"],
+    }
+    notebook = json.loads(body.pop("text"))
+    assert body == expected
+    assert sources(notebook) == sources(json.loads((project / "build/kernels/train/train.ipynb").read_text()))
+    assert "aslkit/kernels.py" in zipfile.ZipFile(io.BytesIO(embedded_wheel(notebook))).namelist()
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    assert (report["pushed"], report["version"], report["url"]) == (True, 1, "https://www.kaggle.com/code/ada/aslkit-train")
+    assert KEY not in json.dumps(kaggle.requests) + json.dumps(report)
+
+
+def test_a_dry_run_sends_nothing_and_tells_all(project, settings, kaggle):
+    report = push("train", settings, parameters={"epochs": 3}, dry_run=True)
+    assert kaggle.requests == [] and report["pushed"] is False
+    folder = Path(report["folder"])
+    assert report["metadata"] == json.loads((folder / "kernel-metadata.json").read_text())
+    assert report["notebook"]["parameters"] == {"epochs": 3} and report["notebook"]["cells"] == 5
+    pushed = push("train", settings, parameters={"epochs": 3})
+    assert pushed["notebook"] == report["notebook"], "the same bytes as in the dry run"
+
+
+# What Kaggle answers to each call when it does not do what was asked: name -> (answer, the sentence).
+REFUSED = {
+    "401": ((401, {"code": 401, "message": "Unauthenticated"}), "who you are; make new credentials .* refused: KAGGLE_KEY"),
+    "403": ((403, {}), "refuses this push; accept the rules at kaggle.com/competitions/asl-fingerspelling/rules"),
+    "404": ((404, {}), "does not find ada/aslkit-train or one of its sources; see that `user`, `slug` and the names"),
+    "409": ((409, {"code": 409, "message": "The title is already in use"}), "another notebook of this title; delete or rename"),
+    "429": ((429, {}), "too many requests from you; wait some minutes, then run the same command again"),
+    "500": (
+        (500, {}),
+        "trouble of its own; wait a while, then run the same command again, which looks first at Kaggle whether",
+    ),
+    "quota": ((200, {"error": "Maximum weekly GPU quota of 30.00 hours reached."}), "weekly quota .* `accelerator = none`"),
+    "no rules": (
+        (200, {"versionNumber": 1, "url": "u", "invalidCompetitionSources": ["asl-fingerspelling"]}),
+        r"took the notebook but not its competition \['asl-fingerspelling'\]; join the competition",
+    ),
+    "unheard of": ((418, {"code": 418, "message": f"A teapot, {KEY}"}), "said 'A teapot, <KAGGLE_KEY>'; run the same command"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refusal_is_one_sentence_and_the_next_push_succeeds(project, settings, kaggle, ready_wheel, case, monkeypatch):
+    monkeypatch.setenv("VERBOSE", "true")  # with which the command would print the key
+    answer, words = REFUSED[case]
+    kaggle.faults["SaveKernel"] = [answer]
+    with pytest.raises(KernelError, match=words) as caught:
+        push("train", settings)
+    assert "\n" not in str(caught.value) and KEY not in str(caught.value)
+    assert len(kaggle.received("SaveKernel")) == 1, "a push is never repeated by itself"
+    report = push("train", settings)
+    assert (report["pushed"], report["version"], report["before"]) == (True, 1, False), "once the cause is gone"
+    assert len(kaggle.kernels["ada/aslkit-train"]) == 1
+
+
+@pytest.mark.parametrize(
+    "said, words",
+    [
+        ("Permission 'kernels.update' was denied", "refuses this push"),
+        ("You must accept this competition's rules", "refuses this push"),
+        ("409 Client Error: Conflict for url: http://localhost", "another notebook of this title"),
+        ("Kernel push error: Notebook not found", "does not find ada/aslkit-train"),
+        ("503 Server Error: Service Unavailable for url", "trouble of its own"),
+        ("Kernel push error: Maximum batch GPU session count of 2 reached.", "too many of your notebooks are running"),
+        ("ModuleNotFoundError: No module named 'six'", "not installed whole; run `pip install 'aslkit\\[kaggle\\]'`"),
+        ("Cannot access kernel 'ada/x' (Permission 'kernels.get' was denied).", "does not show ada/aslkit-train to you"),
+        ("Your team has used its daily Submission allowance (5) today", "today's submissions are used up; wait until midnight"),
+        ("", "said 'nothing'"),
+    ],
+)
+def test_the_same_in_other_words(said, words):
+    with pytest.raises(KernelError, match=words):
+        raise pushing.explain(said, GOOD)
+
+
+def saved(kaggle):
+    return len(kaggle.received("SaveKernel"))
+
+
+def test_a_push_that_arrived_in_spite_of_an_error_counts(project, settings, kaggle, ready_wheel):
+    kaggle.faults["SaveKernel"] = [kaggle.after("SaveKernel", (500, {}))]
+    report = push("train", settings)
+    assert (report["pushed"], report["version"], saved(kaggle)) == (True, 1, 1)
+    kaggle.faults["SaveKernel"] = [kaggle.after("SaveKernel", (502, {}))]  # the same notebook on purpose: version 2
+    assert (push("train", settings)["version"], saved(kaggle)) == (2, 2)
+    kaggle.faults["SaveKernel"] = [(500, {})]  # and once more, which does not arrive
+    with pytest.raises(NoAnswer, match="trouble of its own"):
+        push("train", settings)
+    report = push("train", settings)
+    assert (report["version"], report["before"], saved(kaggle)) == (3, False, 4)
+    assert len(kaggle.kernels["ada/aslkit-train"]) == 3
+
+
+def test_a_push_that_hangs_is_looked_for_before_the_next(project, settings, kaggle, ready_wheel, monkeypatch):
+    monkeypatch.setattr(pushing, "COMMAND_SECONDS", 2.0)
+    kaggle.faults["SaveKernel"] = [kaggle.after("SaveKernel", kaggle.hang)]
+    kaggle.faults["GetKernel"] = [(503, {})]  # Kaggle cannot be asked at once
+    with pytest.raises(NoAnswer, match="no answer from Kaggle in 2 s; run the same command again, which looks first"):
+        push("train", settings)
+    monkeypatch.setattr(pushing, "COMMAND_SECONDS", 60.0)
+    report = push("train", settings)
+    assert (report["version"], report["before"], saved(kaggle)) == (1, True, 1), "it had arrived: not pushed again"
+    assert (push("train", settings, again=False)["before"], saved(kaggle)) == (True, 1), "to follow it"
+    changed = push("train", settings, parameters={"epochs": 2}, again=False)
+    assert (changed["version"], changed["before"], saved(kaggle)) == (2, False, 2), "another notebook is another push"
+    assert (push("train", settings, parameters={"epochs": 2})["version"], saved(kaggle)) == (3, 3), "as told"
+
+
+def test_killed_while_it_pushes(project, settings, kaggle, ready_wheel, monkeypatch):
+    def killed(*words, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pushing.subprocess, "run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            push("train", settings)
+    kaggle.faults["GetKernel"] = [(503, {})]
+    with pytest.raises(NoAnswer, match="trouble of its own; wait a while, then run the same command again."):
+        push("train", settings)
+    assert saved(kaggle) == 0, "as long as Kaggle does not say whether it has the last one, nothing is sent"
+    assert (push("train", settings)["version"], saved(kaggle)) == (1, 1)
+
+
+def test_no_connection(project, settings, kaggle, ready_wheel, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with pytest.raises(KernelError, match="cannot be reached; check the internet connection"):
+        push("train", settings)
+
+
+def test_no_command(project, settings, ready_wheel, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(KernelError, match="no `kaggle` command; run `pip install 'aslkit\\[kaggle\\]'`"):
+        push("train", settings)
+
+
+def test_no_credentials(project, settings, kaggle, ready_wheel, monkeypatch):
+    monkeypatch.delenv("KAGGLE_KEY")
+    with pytest.raises(KernelError, match="who you are; run `kaggle auth login`"):
+        push("train", settings)
+    assert kaggle.requests == []
+
+
+# Following, fetching, submitting
+
+
+METRICS = {"score": 0.5, "exact": 0.25, "clips": 60, "split": "by signer"}
+OUTPUTS = {
+    "runs/tiny/metrics.json": json.dumps(METRICS).encode(),
+    "runs/tiny/model.weights.h5": b"weights" * 1000,
+    "submission.zip": b"PK",
+    "prepared/large.arrow": b"gigabytes",
+    "__notebook__.ipynb": b'{"cells": [], "metadata": {}}',
+}
+
+
+def log(*lines):
+    return json.dumps([{"stream_name": "stderr", "time": 1.0, "data": line + "\n"} for line in lines])
+
+
+def test_from_a_push_to_a_run_to_a_submission(project, settings, kaggle, ready_wheel, monkeypatch):
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.001)
+    kaggle.states = ["QUEUED", "RUNNING", "COMPLETE"]
+    kaggle.outputs[""], kaggle.log = OUTPUTS, log("fine", f"key {KEY}")
+    report = push("train", settings)
+    kaggle.faults["GetKernelSessionStatus"] = [(500, {}), (429, {"code": 429, "message": "Too many requests"})]
+    told = []
+    settings = replace(settings, runs=project / "runs")
+    run = following.collect(report, settings, lambda state, seconds: told.append(state))
+    trouble = ["Kaggle has trouble of its own, asking again", "Kaggle had too many requests from you, asking again"]
+    assert list(dict.fromkeys(told)) == [*trouble, "queued", "running", "complete"]
+    assert run == project / "runs/aslkit-train-v1"
+    names = ["aslkit-train.log", "metrics.json", "model.weights.h5", "submission.zip", "train.ipynb"]
+    assert sorted(path.relative_to(run).as_posix() for path in run.rglob("*")) == names
+    assert (run / "aslkit-train.log").read_text() == "fine\nkey <KAGGLE_KEY>\n"
+    assert [path.name for path in (project / "runs").iterdir()] == ["aslkit-train-v1"]
+
+    kaggle.faults["CreateCodeSubmission"] = [(403, {"code": 403, "message": "You must accept this competition's rules"})]
+    with pytest.raises(KernelError, match="refuses this submission; accept the rules at kaggle.com/competitions/asl-finger"):
+        following.submit(report, run, settings)
+    kaggle.faults["CreateCodeSubmission"] = [kaggle.after("CreateCodeSubmission", (500, {}))]
+    assert following.submit(report, run, settings) == "aslkit-train version 1", "it has arrived"
+    assert following.submit(report, run, settings) == "aslkit-train version 1", "and is not handed in again"
+    assert [one["description"] for one in kaggle.submissions] == ["aslkit-train version 1"]
+    assert kaggle.received("CreateCodeSubmission")[-1] == {
+        "competitionName": "asl-fingerspelling",
+        "kernelOwner": USER,
+        "kernelSlug": "aslkit-train",
+        "kernelVersion": 1,
+        "fileName": "submission.zip",
+        "submissionDescription": "aslkit-train version 1",
+    }
+
+
+def test_a_run_that_fails_on_kaggle(project, settings, kaggle, ready_wheel, monkeypatch):
+    settings = replace(settings, runs=project / "runs")
+    kaggle.states, kaggle.failure = ["ERROR"], "it failed"
+    kaggle.outputs[""] = {"runs/tiny/history.csv": b"epoch"}
+    kaggle.log = log(
+        "Traceback (most recent call last):", "DataError: train.csv: no clips; fetch it again.", "[NbConvertApp] x"
+    )
+    report = push("train", settings)
+    with pytest.raises(
+        KernelError, match="^ada/aslkit-train failed on Kaggle: DataError: train.csv: no clips; fetch it"
+    ) as caught:
+        following.collect(report, settings)
+    log_file = project / "runs/aslkit-train-v1/aslkit-train.log"
+    assert str(caught.value).endswith(f"fetch it again; read {log_file}, mend what it says, and push again.")
+    assert (project / "runs/aslkit-train-v1/history.csv").exists()
+    assert [cell["cell_type"] for cell in json.loads((log_file.parent / "train.ipynb").read_text())["cells"]][:2] == [
+        "code"
+    ] * 2
+    report = push("train", settings, again=False)
+    assert report["version"] == 2, "the run of the first has ended, so this is another"
+    kaggle.states, kaggle.failure = ["CANCEL_ACKNOWLEDGED"], ""
+    kaggle.faults["ListKernelSessionOutput"] = [(403, {})]
+    with pytest.raises(KernelError, match="was stopped on Kaggle; look at https://www.kaggle.com/code/ada/aslkit-train/log,"):
+        following.collect(report, settings)
+
+
+def test_what_is_fetched_is_whole(project, settings, kaggle, ready_wheel):
+    settings = replace(settings, runs=project / "runs")
+    report = push("train", settings)
+    kaggle.outputs[""] = OUTPUTS
+    kaggle.faults["blob"] = [(500, b"<html>oh no</html>")] * 4
+    with pytest.raises(NoAnswer, match="came in part only; run the same command again to fetch it anew"):
+        following.collect(report, settings)
+    assert not (project / "runs/aslkit-train-v1").exists()
+    kaggle.faults["blob"] = []
+    kaggle.outputs[""] = OUTPUTS | {"runs/other/metrics.json": b"{}"}
+    run = following.collect(report, settings)
+    assert {"tiny", "other"} < {path.name for path in run.iterdir()}, "two runs stay apart"
+    assert (run / "tiny/model.weights.h5").read_bytes() == OUTPUTS["runs/tiny/model.weights.h5"]
+
+
+REFUSED_ELSEWHERE = {
+    "status, 401": ("status", "GetKernelSessionStatus", (401, {}), "does not show ada/aslkit-train to you; see that the cred"),
+    "status, 404": ("status", "GetKernelSessionStatus", (404, {}), "does not find ada/aslkit-train"),
+    "output, 403": ("fetch", "ListKernelSessionOutput", (403, {}), "does not show ada/aslkit-train to you"),
+    "submit, 401": ("submit", "CreateCodeSubmission", (401, {}), "who you are; make new credentials"),
+    "submit, 404": ("submit", "CreateCodeSubmission", (404, {}), "does not find ada/aslkit-train or one of its sources"),
+    "submit, 429": ("submit", "CreateCodeSubmission", (429, {}), "too many requests from you; wait some minutes"),
+    "submit, full": (
+        "submit",
+        "CreateCodeSubmission",
+        (400, {"code": 400, "message": "Your team has used its daily Submission allowance (5) today"}),
+        "today's submissions are used up; wait until midnight UTC",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_ELSEWHERE)
+def test_other_calls_are_refused_in_one_sentence_too(settings, kaggle, tmp_path, case):
+    what, call, answer, words = REFUSED_ELSEWHERE[case]
+    (tmp_path / "build").mkdir()
+    (tmp_path / "submission.zip").touch()
+    report = {"metadata": GOOD, "folder": str(tmp_path / "build/train"), "version": 3, "url": "u"}
+    ways = {
+        "status": lambda: following.status(GOOD),
+        "fetch": lambda: following.fetch(GOOD, tmp_path / "out"),
+        "submit": lambda: following.submit(report, tmp_path, settings),
+    }
+    kaggle.faults[call] = [answer]
+    with pytest.raises(KernelError, match=words) as caught:
+        ways[what]()
+    assert "\n" not in str(caught.value) and len(kaggle.received(call)) == 1
+    if what == "submit":
+        assert ways[what]() == "aslkit-train version 3" and len(kaggle.submissions) == 1, "once the cause is gone"
+
+
+# Credentials
+
+
+def write_credentials(place, home, monkeypatch):
+    if place in ("KAGGLE_KEY", "KAGGLE_API_TOKEN"):
+        monkeypatch.setenv(place, KEY)
+        return
+    folder = home / (".config/kaggle" if place == "config" else ".kaggle")
+    folder.mkdir(parents=True, exist_ok=True)
+    if place == "token file":
+        (home / "token").write_text(KEY + "\n")
+        monkeypatch.setenv("KAGGLE_API_TOKEN", str(home / "token"))
+    elif place == "access_token":
+        (folder / place).write_text(KEY + "\n")
+    elif place == "credentials.json":
+        (folder / place).write_text(json.dumps({"username": USER, "refresh_token": KEY, "scopes": ["a"]}))
+    else:
+        (folder / "kaggle.json").write_text(json.dumps({"username": USER, "key": KEY}))
+
+
+PLACES = ["KAGGLE_KEY", "KAGGLE_API_TOKEN", "token file", "access_token", "credentials.json", "kaggle.json", "config"]
+
+
+def append(notebook, text):
+    document = nbformat.read(notebook, 4)
+    document.cells[1].source += f"\n{text}"
+    nbformat.write(document, notebook)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_credential_of_this_machine_is_never_pushed(project, settings, ready_wheel, tmp_path, monkeypatch, place):
+    write_credentials(place, tmp_path / "home", monkeypatch)
+    append(project / "kaggle_kernels/train/train.ipynb", f"x{KEY}")
+    with pytest.raises(KernelError, match="train.ipynb: it holds the credential of ") as caught:
+        push("train", settings, dry_run=True)
+    assert KEY not in str(caught.value)
+    assert not (project / "build/kernels/train").exists()
+
+
+def test_nor_inside_the_wheel(project, settings, kaggle):
+    hidden = project / "aslkit/settings.py"
+    hidden.write_text(hidden.read_text() + f"\nKEPT = '{KEY}'\n")
+    with pytest.raises(
+        KernelError, match="train.ipynb, in the wheel aslkit/settings.py: it holds the credential of KAGGLE_KEY"
+    ):
+        push("train", settings)
+    assert kaggle.requests == []
+
+
+@pytest.mark.parametrize("text", [f'{{"username":"eve","key":"{KEY}"}}', "KGAT_0123456789abcdef0123"])
+def test_nor_what_looks_like_one(project, settings, ready_wheel, text):
+    append(project / "kaggle_kernels/train/train.ipynb", text)
+    with pytest.raises(KernelError, match="train.ipynb: it holds what looks like a Kaggle credential"):
+        push("train", settings)
+
+
+def test_what_the_repository_would_push_is_clean(tmp_path, wheel, ready_wheel, monkeypatch):
+    monkeypatch.setenv("KAGGLE_KEY", KEY)
+    for name in NAMES:
+        if (REPOSITORY / f"kaggle_kernels/{name}/{name}.ipynb").exists():
+            folder = build(name, replace(Settings(), user=USER, file=REPOSITORY / "settings.ini"), out=tmp_path / name)
+            pushing.check_secrets(folder)
