@@ -33,8 +33,10 @@ Modules:
 - `aslkit.preprocess`: From landmarks with holes to features: one Keras layer, the same in training and inside the exported model.
 - `aslkit.push`: A built notebook on its way: searched for secrets, sent with the real `kaggle` command, every refusal in one sentence.
 - `aslkit.reader`: Landmarks in, text out: a submission in an app, a web server, or a notebook with a camera.
+- `aslkit.rehearse`: A built kernel, executed here as Kaggle would: its folders, its versions, no network, no kit installed.
 - `aslkit.running`: A kernel's notebook executed here under a name, as Kaggle would, and a list of what has been run.
 - `aslkit.sandbox`: Models from anywhere, in a process of their own with limits on time and memory; in Kaggle's old runtime, too.
+- `aslkit.session`: What a notebook finds on Kaggle: what is attached, what is missing, how much time and space is left.
 - `aslkit.settings`: One small file that a competitor edits, and what the kit makes of it.
 - `aslkit.signers`: Synthetic people: hands, habits, tempo, body and camera, drawn from a number.
 - `aslkit.splits`: Who is trained on and who is read: whole signers, whole phrases if wanted, five ways round, and a check that nothing leaks.
