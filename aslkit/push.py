@@ -211,7 +211,7 @@ def kaggle(
         done = subprocess.run([command, *words], env=environment, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         again = (_AGAIN if deed == "question" else _LOOK).format(deed=deed)
-        raise NoAnswer(f"no answer from Kaggle in {seconds:.0f} s", again) from None
+        raise NoAnswer(f"no answer from Kaggle in {seconds:g} s", again) from None
     if done.returncode:
         raise explain(done.stdout + done.stderr, metadata, deed)
     return done.stdout + done.stderr

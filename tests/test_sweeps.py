@@ -185,7 +185,7 @@ def command(folder, *words):
 
 
 def wait_for(what, process=None):
-    for _ in range(1200):
+    for _ in range(12_000):
         if found := what():
             return found
         assert process is None or process.poll() is None, process.communicate()
