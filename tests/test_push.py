@@ -22,9 +22,15 @@ from kaggle_standin import KEY, USER, KaggleStandIn
 from aslkit import follow as following
 from aslkit import kernels, sweeps
 from aslkit import push as pushing
+from aslkit.cli import main
 from aslkit.kernels import KernelError, build, embedded_wheel
+from aslkit.prepare import prepare
 from aslkit.push import NoAnswer, NoRoom, push
 from aslkit.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+
+from landmark_files import KIT, write_corpus  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NAMES = sorted(path.parent.name for path in REPOSITORY.glob("kaggle_kernels/*/kernel-metadata.json"))
@@ -422,6 +428,52 @@ def test_other_calls_are_refused_in_one_sentence_too(settings, kaggle, quick, tm
     assert "\n" not in str(caught.value) and len(kaggle.received(call)) == 1
     if what == "submit":
         assert ways[what]() == "aslkit-train version 3" and len(kaggle.submissions) == 1, "once the cause is gone"
+
+
+def test_the_command_from_push_to_submission(project, kaggle, ready_wheel, quick, monkeypatch, capfd):
+    text = (REPOSITORY / "settings.ini").read_text().replace("user =", f"user = {USER}")
+    (project / "settings.ini").write_text(text)
+    monkeypatch.setenv("ASLKIT_SETTINGS", str(project / "settings.ini"))
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.001)
+    kaggle.states, kaggle.outputs[""], kaggle.log = ["RUNNING", "COMPLETE"], OUTPUTS, log(f"the key is {KEY}")
+
+    def aslkit(*words):
+        with pytest.raises(SystemExit) as stop:
+            main(list(words))
+        out, err = capfd.readouterr()
+        assert KEY not in out + err
+        return stop.value.code or 0, out, err
+
+    code, out, _ = aslkit("push", "train", "--dry-run", "--json")
+    assert code == 0 and json.loads(out)["metadata"]["kernel_sources"] == ["ada/aslkit-prepare"] and not kaggle.requests
+    kaggle.faults["SaveKernel"] = [(401, {})]
+    code, out, err = aslkit("push", "train", "--submit")
+    assert (code, out, err.count("\n")) == (2, "", 1) and err.startswith("Kaggle does not know who you are; make new")
+    code, out, err = aslkit("push", "train", "--submit")
+    run = project / "runs/aslkit-train-v1"
+    assert (code, err) == (0, "") and f"fetched   {run}\n" in out and "submitted as 'aslkit-train version 1'" in out
+    assert "running, 0:00:0" in out and "\r" not in out
+    kaggle.states, kaggle.log = ["ERROR"], log("ValueError: no clips")
+    code, out, err = aslkit("push", "train", "--wait")
+    assert code == 2 and err == (
+        f"ada/aslkit-train failed on Kaggle: ValueError: no clips; read {run.with_name('aslkit-train-v2')}/aslkit-train.log, "
+        "mend what it says, and push again.\n"
+    )
+    places = [folder for name in ("runs", "build") for folder in [project / name]]
+    found = [path for place in places for path in place.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+    assert not found, "credentials are in nothing that is built, fetched or written down"
+
+
+def test_competition_files_that_kaggle_hands_out_can_be_prepared(kaggle, tmp_path):
+    write_corpus(tmp_path / "corpus", 1, 4, 40, KIT)
+    kaggle.blobs["asl-fingerspelling.zip"] = Path(
+        shutil.make_archive(tmp_path / "all", "zip", tmp_path / "corpus")
+    ).read_bytes()
+    words = ["kaggle", "competitions", "download", "asl-fingerspelling", "-p", str(tmp_path / "data")]
+    done = subprocess.run([str(Path(sys.executable).with_name("kaggle")), *words[1:]], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    shutil.unpack_archive(tmp_path / "data/asl-fingerspelling.zip", tmp_path / "data")
+    assert prepare(tmp_path / "data", tmp_path / "prepared", workers=1, progress=False)["clips"] == 4
 
 
 def test_a_sweep_on_kaggle(project, settings, kaggle, ready_wheel, quick, monkeypatch):
