@@ -1,6 +1,7 @@
 # make demo   the whole road on a laptop: stitch, prepare, train, export, grade
 # make lab    JupyterLab on the landing notebook
 # make test   everything that is checked before a change is taken
+# make test-kaggle   the Kaggle kernels, rehearsed in a chain with Kaggle's versions, folders and no network
 # make readme README.md from nbs/index.ipynb
 # make bench  what is measured: stitching, preparing, training steps, the exported file, and the demo's reader on real hands
 #             where recordings lie in ../shared/data
@@ -15,6 +16,9 @@ DEMO_SIGNERS ?= 60
 DEMO_EPOCHS ?= 8
 DEMO_SEED ?= 0
 
+# Python of the rehearsals: 3.12 as on Kaggle, else 3.11
+KAGGLE_PYTHON ?= $(shell for p in python3.12 python3.11; do $$p -c 'import ensurepip, venv' 2>/dev/null && echo $$p && break; done)
+
 # recordings of real hands, and phrases to spell with them; no part of the project
 LETTERS ?= ../shared/data/letters_dev.npz
 PHRASES ?= ../shared/data/phrases_dev.csv
@@ -23,7 +27,7 @@ BIN := .venv/bin
 DEMO := runs/demo
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo lab test readme bench bench-stitch bench-prepare bench-train bench-export bench-real
+.PHONY: demo lab test test-kaggle readme bench bench-stitch bench-prepare bench-train bench-export bench-real
 .DELETE_ON_ERROR:
 
 demo: .venv/demo.stamp
@@ -44,6 +48,9 @@ test: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/nbdev-test --n-workers 2 --timing
 	$(BIN)/pytest
+
+test-kaggle: .venv/demo.stamp .kaggle/stamp
+	$(BIN)/python tests/kaggle_chain.py
 
 readme: .venv/dev.stamp
 	$(BIN)/python tools/readme.py
@@ -85,3 +92,10 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 	$(INSTALL) setuptools wheel
 	$(INSTALL) --no-build-isolation --editable '.[dev]'
 	@touch .venv/demo.stamp $@
+
+# what the Kaggle kernels are rehearsed with: Kaggle's versions of what matters, and no aslkit
+.kaggle/stamp: requirements-kaggle.lock
+	@test -n '$(KAGGLE_PYTHON)' || { echo "rehearsals need Python 3.12 or 3.11 with venv; name it: make KAGGLE_PYTHON=..." >&2; exit 1; }
+	$(KAGGLE_PYTHON) -m venv --clear .kaggle
+	.kaggle/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-kaggle.lock
+	@touch $@

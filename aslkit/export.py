@@ -13,6 +13,7 @@ __all__ = ['FALLBACK_FILE', 'TOLERANCE', 'CHECKED', 'PHRASES_LEAST', 'write_subm
            'learn_fallback', 'run_fallback', 'compare', 'check_numbers', 'export', 'exported_text']
 
 # %% ../nbs/09e_export.ipynb #f841c70c
+import contextlib
 import dataclasses
 import json
 import os
@@ -30,6 +31,7 @@ from aslkit.competition import (
     MODEL_BYTES_MAX,
     MODEL_FILE,
     OUTPUT,
+    DataError,
     ParameterError,
     SubmissionError,
     decode,
@@ -40,6 +42,8 @@ from .fallback import Fallback, best_constant, choose_fallback
 from .graph import Decoding, check_members, check_size, convert, serving_module
 from .landmarks import LANDMARK_SETS
 from .ngrams import learn_ngrams
+from .reader import find_runtime
+from .settings import read_settings
 from .training import TrainParams, load_reader, split
 
 # %% ../nbs/09e_export.ipynb #e086432f
@@ -90,7 +94,7 @@ def open_evidence(
     if not all((run / name).exists() for name in ("params.json", "readings.csv")):
         return None
     params = TrainParams.from_dict(json.loads((run / "params.json").read_text()))
-    for folder in (Path(params.prepared), run / "prepared"):
+    for folder in (Path(params.prepared), run / "prepared", read_settings().prepared):
         if params.prepared and (folder / "corpus.json").exists():
             break
     else:
@@ -131,7 +135,8 @@ def run_fallback(
     if evidence is None or not evidence.phrases:
         return Fallback()
     found = learn_fallback(evidence)
-    write_whole(path, lambda file: file.write(json.dumps(dataclasses.asdict(found), indent=1).encode()))
+    with contextlib.suppress(DataError):  # an attached output on Kaggle is read-only
+        write_whole(path, lambda file: file.write(json.dumps(dataclasses.asdict(found), indent=1).encode()))
     return found
 
 # %% ../nbs/09e_export.ipynb #cd9f2f47
@@ -146,9 +151,7 @@ def compare(
     phrases: Sequence[str],  # their labels
 ) -> dict[str, float]:  # clips, same (share of texts, 0-1), network, file (scores), loss (of score), error (its standard error)
     "Read clips with the file and with the networks."
-    from ai_edge_litert.interpreter import Interpreter
-
-    run = Interpreter(model_content=model, num_threads=1).get_signature_runner()
+    run = find_runtime()[0](model_content=model, num_threads=1).get_signature_runner()
     texts = []
     for clip in clips:
         values = np.ascontiguousarray(clip.reshape(len(clip), -1), "float32")

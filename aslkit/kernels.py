@@ -142,8 +142,9 @@ def fill_metadata(
     template: dict[str, Any],  # kaggle_kernels/NAME/kernel-metadata.json
     name: str,  # of the kernel in the repository, such as train
     settings: Settings,
+    resume: bool = False,  # attach the notebook's own last output
 ) -> dict[str, Any]:
-    "The metadata with the settings' user, notebook name, competition and accelerator."
+    "The metadata with the settings' user, notebook names, competition and accelerator."
     if not settings.user:
         file = settings.file or "settings.ini"
         raise SettingsError("the key 'user' is empty", "write your Kaggle user name there, as in kaggle.com/<user>", file)
@@ -153,6 +154,8 @@ def fill_metadata(
         metadata["competition_sources"] = [settings.slug]
     if template.get("enable_gpu") or template.get("enable_tpu"):
         metadata |= MACHINES[settings.accelerator]
+    sources = [source.split("/")[-1] for source in template.get("kernel_sources", [])] + [name] * resume
+    metadata["kernel_sources"] = [f"{settings.user}/{getattr(settings, f'{source}_kernel')}" for source in sources]
     return metadata
 
 # %% ../nbs/11a_kernels.ipynb #aada9288
@@ -184,6 +187,7 @@ def unpack_kit(
     wheel: str,  # base64
     slug: str,  # of the competition
     kaggle: str = "/kaggle",  # another place is given by the environment's ASLKIT_KAGGLE
+    accelerator: str = "none",  # that was asked for
 ) -> None:
     "Unpack aslkit from this notebook, import it from there, and point its folders at Kaggle's layout."
     import base64
@@ -207,6 +211,7 @@ def unpack_kit(
         os.environ.setdefault("ASLKIT_DATA", str(data[0] if data else inputs / "competitions" / slug))
         os.environ.setdefault("ASLKIT_PREPARED", str(prepared[0] if prepared else working / "prepared"))
         os.environ.setdefault("ASLKIT_RUNS", str(working / "runs"))
+        os.environ.setdefault("ASLKIT_ACCELERATOR", accelerator)
 
 # %% ../nbs/11a_kernels.ipynb #a8b90ae2
 WHEEL_TAG = "aslkit-wheel"
@@ -215,11 +220,13 @@ WHEEL_TAG = "aslkit-wheel"
 def _wheel_cell(
     wheel: bytes,
     slug: str,  # of the competition
+    accelerator: str,  # in settings.ini, or none for a notebook that uses none
 ) -> dict[str, Any]:
     "The code cell that carries the kit, folded away on Kaggle and in JupyterLab."
     text = base64.b64encode(wheel).decode()
     lines = "\n".join(text[i : i + 120] for i in range(0, len(text), 120))
-    source = f'{inspect.getsource(unpack_kit)}\n\nunpack_kit(\n    """\n{lines}\n""",\n    slug="{slug}",\n)'
+    asked = f'    slug="{slug}",\n    accelerator="{accelerator}",\n'
+    source = f'{inspect.getsource(unpack_kit)}\n\nunpack_kit(\n    """\n{lines}\n""",\n{asked})'
     metadata = {"tags": [WHEEL_TAG], "_kg_hide-input": True, "jupyter": {"source_hidden": True}}
     cell = {"cell_type": "code", "id": WHEEL_TAG, "metadata": metadata, "source": source}
     return cell | {"outputs": [], "execution_count": None}
@@ -294,10 +301,11 @@ def build(
     settings: Settings,
     out: str | Path | None = None,  # folder to write into; None: build/kernels/NAME in the checkout
     parameters: dict[str, Any] | None = None,  # values for the notebook's `parameters` cell
+    resume: bool = False,  # attach its own last output, so that it goes on where that ended
 ) -> Path:  # the folder
     "Make a self-contained notebook and its metadata, ready for `kaggle kernels push`."
     root, source = find_kernel(name, settings)
-    metadata = fill_metadata(read_json(source / METADATA_FILE), name, settings)
+    metadata = fill_metadata(read_json(source / METADATA_FILE), name, settings, resume)
     check_metadata(metadata, source)
     notebook = read_json(source / metadata["code_file"])
     for cell in notebook["cells"]:
@@ -305,7 +313,8 @@ def build(
             cell |= {"outputs": [], "execution_count": None}
     if parameters:
         notebook = inject_parameters(notebook, parameters, source / metadata["code_file"])
-    notebook["cells"].insert(0, _wheel_cell(build_wheel(root), settings.slug))
+    accelerator = settings.accelerator if metadata["enable_gpu"] or metadata["enable_tpu"] else "none"
+    notebook["cells"].insert(0, _wheel_cell(build_wheel(root), settings.slug, accelerator))
     text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
     if len(text.encode()) > NOTEBOOK_BYTES_MAX:
         problem = f"the built notebook has {len(text.encode()):,} bytes, more than {NOTEBOOK_BYTES_MAX:,}"

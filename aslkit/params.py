@@ -15,6 +15,7 @@ import dataclasses
 import difflib
 import inspect
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ class TrainParams:
     "Every choice of a training run."
 
     prepared: str = ""  # folder that `aslkit prepare` filled; "" is the one in settings.ini
-    run: str = ""  # folder for the results; "" is one named after the preset, in settings.ini's folder for runs
+    run: str = (
+        ""  # folder for the results; a bare name is a folder in settings.ini's folder for runs, "" one named as the preset
+    )
     preset: str = "tiny"  # a name in PRESETS
     network: str = ""  # arguments of FingerspellingReader that differ from the preset's: "stride=1, dropout=0.2"
     epochs: int = 10  # passes over the training clips
@@ -53,6 +56,7 @@ class TrainParams:
     least_hand: float = 1.0  # frames with a hand, a character, below which a clip is not trained on
     precision: str = "float32"  # Keras dtype policy: float32, mixed_bfloat16 or mixed_float16
     devices: int = 0  # that share each batch; 0: all accelerators, or the one processor
+    hours: float = 0.0  # of the session, before which the last epoch ends; 0: Kaggle's limit there, no limit elsewhere
     seed: int = 0  # same seed, same machine: same weights
 
     @classmethod
@@ -67,7 +71,8 @@ class TrainParams:
     def resolved(self) -> "TrainParams":
         "The same with empty folders filled in from settings.ini."
         settings = read_settings()
-        folders = {"prepared": self.prepared or settings.prepared, "run": self.run or settings.runs / self.preset}
+        run = self.run if os.sep in self.run else settings.runs / (self.run or self.preset)
+        folders = {"prepared": self.prepared or settings.prepared, "run": run}
         return dataclasses.replace(self, **{name: str(folder) for name, folder in folders.items()})
 
 # %% ../nbs/08a_params.ipynb #bcc0a619
@@ -81,7 +86,7 @@ def _checked(params: TrainParams) -> TrainParams:
     for name in ("epochs", "batch_size", "learning_rate", "clip_norm"):
         if getattr(params, name) <= 0:
             raise ParameterError(f"`{name}` is {getattr(params, name)}", "give a number above 0")
-    for name in ("weight_decay", "adversarial", "least_hand", "seed", "supplemental", "folds", "fold", "devices"):
+    for name in ("weight_decay", "adversarial", "least_hand", "seed", "supplemental", "folds", "fold", "devices", "hours"):
         if getattr(params, name) < 0:
             raise ParameterError(f"`{name}` is {getattr(params, name)}", "give 0 or a number above 0")
     if params.folds == 1 or params.fold >= max(params.folds, 1):

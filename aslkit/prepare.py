@@ -9,7 +9,7 @@ worker processes or by a Dask cluster. It can be stopped at any moment and goes 
 
 # %% auto #0
 __all__ = ['TABLES', 'AGAIN', 'SAMPLE', 'ROWS', 'COLUMNS', 'BLOCK', 'TURN', 'WHY', 'Crew', 'PATIENCE', 'NOT_STRICT', 'look',
-           'make', 'prepare']
+           'make', 'OutOfTime', 'expected_bytes', 'prepare']
 
 # %% ../nbs/03b_prepare.ipynb #1aad19f3
 import contextlib
@@ -21,6 +21,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -562,8 +563,24 @@ def _strictly(data: Path, files: dict[str, _File]) -> None:
 def _empty(file: _File) -> bool:
     return file.stored is None and (file.clips is None or file.clips.empty)
 
-# %% ../nbs/03b_prepare.ipynb #00f547fb
-def _make_shards(files: dict[str, _File], crew: Crew, out: Path, strict: bool, progress: bool) -> None:
+# %% ../nbs/03b_prepare.ipynb #57046916
+class OutOfTime(KitError):
+    "The seconds that were given are over before the work is done."
+
+
+def expected_bytes(
+    data: str | Path,  # corpus folder in the competition's layout
+    landmark_set: str = "kit",  # name in `LANDMARK_SETS`
+) -> int:  # of all shards, at most
+    "What a prepared corpus will take, from the files' footers; files that cannot be read count nothing."
+    frames = 0
+    for source in _read_tables(Path(data)).path.unique():
+        with contextlib.suppress(pa.ArrowException, OSError):
+            frames += pq.read_metadata(Path(data) / source).num_rows
+    return frames * len(LANDMARK_SETS[landmark_set].columns) * 2
+
+# %% ../nbs/03b_prepare.ipynb #974fefed
+def _make_shards(files: dict[str, _File], crew: Crew, out: Path, strict: bool, progress: bool, end: float) -> None:
     "Look at the files without a shard, then make their shards; `files` gets what comes back."
     todo = [file for file in files.values() if file.stored is None and file.recipe]
     shown = {} if progress else {"disable": True}  # else as TQDM_DISABLE says
@@ -582,8 +599,12 @@ def _make_shards(files: dict[str, _File], crew: Crew, out: Path, strict: bool, p
             files[file.source] = file
             bar.set_postfix_str(f"{done}/{len(todo)} files", refresh=False)
             bar.update(len(files[file.source].clips) if file.stored else 0)
+            if done < len(todo) and time.monotonic() >= end:
+                made = sum(file.stored is not None for file in files.values())
+                problem = f"the time is up with {made} of {made + len(todo) - done} landmark files prepared"
+                raise OutOfTime(problem, "run it again: finished files are kept", out)
 
-# %% ../nbs/03b_prepare.ipynb #bc44e61b
+# %% ../nbs/03b_prepare.ipynb #f0ecb486
 def prepare(
     data: str | Path,  # corpus folder in the competition's layout
     out: str | Path,  # folder for the prepared corpus; an unfinished one is continued
@@ -592,11 +613,12 @@ def prepare(
     strict: bool = False,  # the first clip or file that cannot be used is an error
     scheduler: str | None = None,  # address of a Dask scheduler whose workers do the work
     progress: bool = True,  # show bars
+    seconds: float = float("inf"),  # after which it stops with `OutOfTime`
 ) -> dict:  # report: clips, frames, fingerprint, why (kind: clips), set_aside, files (done, kept, rebuilt)
     "Turn the competition's files into one memory-mapped data set: a row a clip, float16 landmarks."
     if landmark_set not in LANDMARK_SETS:
         raise ParameterError(f"no landmark set is called {landmark_set!r}", f"choose one of {', '.join(LANDMARK_SETS)}")
-    data, out = Path(data).absolute(), Path(out).absolute()
+    data, out, end = Path(data).absolute(), Path(out).absolute(), time.monotonic() + seconds
     if out.exists() and not out.is_dir():
         raise DataError("not a folder", "choose another place for the prepared corpus", out)
     files, unusable = _plan(data, out, LANDMARK_SETS[landmark_set], strict)
@@ -605,10 +627,10 @@ def prepare(
         if todo:
             workers = min(workers or os.cpu_count() or 1, len(todo))
             with _cluster(scheduler, data, out) if scheduler else _processes(workers) as crew:
-                _make_shards(files, crew, out, strict, progress)
+                _make_shards(files, crew, out, strict, progress, end)
         return _finish(data, out, files, unusable, todo, strict)
 
-# %% ../nbs/03b_prepare.ipynb #c98b8dfe
+# %% ../nbs/03b_prepare.ipynb #d19f08e9
 def _finish(data: Path, out: Path, files: dict[str, _File], unusable: list[dict], todo: list[str], strict: bool) -> dict:
     "Tie the shards together and report."
     if strict:

@@ -37,7 +37,9 @@ class Settings:
     prepared: Path = Path("data/prepared")  # what `prepare` makes of them
     runs: Path = Path("runs")  # a folder for each training
     user: str = ""  # Kaggle user name; only `push` needs it
-    train_kernel: str = "aslkit-train"  # name of the training notebook on Kaggle
+    prepare_kernel: str = "aslkit-prepare"  # names of the three notebooks on Kaggle
+    train_kernel: str = "aslkit-train"
+    submit_kernel: str = "aslkit-submit"
     accelerator: str = "gpu-t4x2"  # one of ACCELERATORS, for training on Kaggle
     file: Path | None = None  # where the values were read; None: nowhere, they are the built-in ones
 
@@ -50,7 +52,7 @@ class Settings:
 SECTIONS = {  # as they stand in the file
     "competition": ("slug",),
     "folders": ("data", "prepared", "runs"),
-    "kaggle": ("user", "train_kernel", "accelerator"),
+    "kaggle": ("user", "prepare_kernel", "train_kernel", "submit_kernel", "accelerator"),
 }
 
 # %% ../nbs/13_settings.ipynb #77866f1e

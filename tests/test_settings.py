@@ -22,7 +22,9 @@ runs = runs
 
 [kaggle]
 user =
+prepare_kernel = aslkit-prepare
 train_kernel = aslkit-train
+submit_kernel = aslkit-submit
 accelerator = gpu-t4x2
 """
 FOLDERS = SECTIONS["folders"]
@@ -67,7 +69,9 @@ def test_every_key_is_read_from_the_file(project):
         "prepared": "p",
         "runs": "../r",
         "user": "ada",
+        "prepare_kernel": "my-files",
         "train_kernel": "my-reader",
+        "submit_kernel": "my-entry",
         "accelerator": "tpu",
     }
     lines = [f"{key} = {edited[key]}" if (key := line.split(" =")[0]) in edited else line for line in TEXT.splitlines()]
@@ -106,14 +110,18 @@ def test_environment_wins_and_is_seen_from_the_working_directory(project, monkey
     [
         ("slug =", "slog =", "no key 'slog'; write slug"),
         ("train_kernel =", "trainkernel =", "no key 'trainkernel'; write train_kernel"),
-        ("user =", "user =\nzebra = 1", "no key 'zebra'; remove it; known are user, train_kernel, accelerator"),
+        (
+            "user =",
+            "user =\nzebra = 1",
+            "no key 'zebra'; remove it; known are user, prepare_kernel, train_kernel, submit_kernel, accelerator",
+        ),
         ("runs = runs", "", "the key 'runs' is missing; add `runs = ...` under [folders]"),
         ("[folders]", "[folder]", "no section 'folder'; write folders"),
         ("[kaggle]", "[kaggle]\n[kernels]", "no section 'kernels'"),
         ("runs = runs", "runs =", "'runs' is ''; write the path of a folder"),
         ("asl-fingerspelling\n", "https://kaggle.com/x\n", "'slug' is 'https://kaggle.com/x'; write lower-case"),
         ("user =", "user = ada@example.org", "'user' is 'ada@example.org'; write the name in your profile's address"),
-        ("aslkit-train", "asl", "'train_kernel' is 'asl'; write 5 to 50 characters long"),
+        ("= aslkit-train", "= asl", "'train_kernel' is 'asl'; write 5 to 50 characters long"),
         ("= gpu-t4x2", "= gpu-t4", "'accelerator' is 'gpu-t4'; write one of none, gpu-t4x2, gpu-p100, tpu"),
         ("[competition]", "slug = x", "row 2: 'slug = x' is neither a [section]"),
         ("user =", "ada", "row 11: 'ada' is neither a [section] nor a `key = value`"),

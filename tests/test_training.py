@@ -244,6 +244,23 @@ def test_killed_and_resumed(corpus, tmp_path, backend, how):
     assert (tmp_path / "whole/history.csv").read_bytes() == (tmp_path / "stopped/history.csv").read_bytes()
 
 
+def test_stopped_in_time_and_resumed(corpus, done, tmp_path, capsys):
+    "Without time for a second epoch: what is there is read and kept, and the rest follows as if nothing had happened."
+    first = train(corpus, tmp_path, hours=1e-9)
+    assert "Stopped after epoch 1 of 2" in capsys.readouterr().out
+    assert len(first.history) == 1 == first.metrics["epochs"] and (tmp_path / "checkpoint.npz").exists()
+    assert first.metrics["score"] == read_score(load_reader(tmp_path), first.held)
+    last = train(corpus, tmp_path)
+    assert len(last.history) == 2 == last.metrics["epochs"] and not (tmp_path / "checkpoint.npz").exists()
+    for one, other in zip(last.reader.get_weights(), done.reader.get_weights(), strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+def read_score(reader, clips):
+    table, _ = read_all(reader, clips)
+    return score(table.phrase, table.reading)
+
+
 def stop_after(monkeypatch, epochs):
     "Break training off at the end of so many epochs."
     plain = training.callbacks
