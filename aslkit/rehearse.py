@@ -229,7 +229,7 @@ def rehearse(
         "attached": [*attached], "missing": [where for where in named if where not in attached],
         "isolation": isolation(folder / "stage"), "versions": versions,
     }  # fmt: skip
-    print(announcement(report))
+    print(announcement(report), flush=True)
     begun = time.monotonic()
     status = _execute(report, built / metadata["code_file"], python, attached)
     check_outcome(Path(report["notebook"]), status)
@@ -258,7 +258,6 @@ def _execute(report: dict[str, Any], notebook: Path, python: Path, attached: dic
     folder = Path(report["output"]).parent
     executed = Path(report["notebook"])
     executed.unlink(missing_ok=True)
-    sys.stdout.flush()
     options = ["--no-progress-bar", "--stdout-file", "/dev/stdout", "--kernel", "python3"]
     command = [str(python), "-m", "papermill", *options, str(notebook), str(executed)]
     environment = _environment(python, folder / "tmp")
@@ -272,7 +271,10 @@ def _execute(report: dict[str, Any], notebook: Path, python: Path, attached: dic
         command = staged(command, [], folder / "stage")
     before = _listing([*attached.values()])
     with open(executed.with_suffix(".log"), "wb") as log:
-        status = subprocess.run(command, env=environment, cwd=folder / "working", stderr=log).returncode
+        streams = {"stdout": subprocess.PIPE, "stderr": log, "text": True, "errors": "replace"}
+        with subprocess.Popen(command, env=environment, cwd=folder / "working", **streams) as process:
+            for line in process.stdout:
+                print(line, end="", flush=True)
     if changed := [path for path, seen in _listing([*attached.values()]).items() if before.get(path) != seen]:
         raise RuntimeError(f"the kernel wrote into what is attached, which is read-only on Kaggle: {changed[0]}")
-    return status
+    return process.returncode
