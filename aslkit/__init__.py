@@ -20,6 +20,7 @@ Modules:
 - `aslkit.hands`: A bank of real recorded letters, a hand of bones and joints, and the signs for all 59 characters.
 - `aslkit.kernels`: A notebook of the repository, made ready for Kaggle: the kit inside, the metadata checked.
 - `aslkit.landmarks`: Which of the 543 points a model sees, which part each belongs to, its mirror twin, and its bones.
+- `aslkit.launch`: The commands that start notebooks: here, on Kaggle, one or a whole sweep; and the list of what came of it.
 - `aslkit.layers`: What the network is made of. Every layer takes a mask, so padding changes nothing.
 - `aslkit.losses`: What a network is trained by: CTC, and on demand four losses and a stumbling block more.
 - `aslkit.model`: Conformer-CTC: convolution sees a finger move, attention sees the phrase, CTC reads.

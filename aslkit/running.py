@@ -71,7 +71,7 @@ def run_notebook(
     source = find_kernel(kernel, read_settings())[1] / f"{kernel}.ipynb"
     out = Path(run) / f"{kernel}.ipynb"
     out.parent.mkdir(parents=True, exist_ok=True)
-    quiet = ["--IPKernelApp.log_level=ERROR"]  # the kernel warns about connections that stay on this machine
+    quiet = ["--IPKernelApp.log_level=CRITICAL"]  # it warns about connections within this machine, and about its own end
     shown = {"progress_bar": sys.stderr.isatty(), "stdout_file": sys.stdout, "extra_arguments": quiet}
     try:
         papermill.execute_notebook(source, out, parameters, **shown)

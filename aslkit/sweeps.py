@@ -37,7 +37,7 @@ from .corpus import write_whole
 from .follow import collect
 from .kernels import METADATA_FILE, KernelError, find_kernel, read_json, slugify
 from .push import NoRoom, push, read_record
-from .running import checked, finished, run_notebook
+from .running import checked, run_notebook
 from .settings import Settings
 
 # %% ../nbs/11e_sweeps.ipynb #cef095f1

@@ -275,16 +275,89 @@ def test_read(aslkit, calls):
     assert code == 2 and not out and "c.parquet is one too many" in err and len(found) == 3
 
 
-def test_push(aslkit, calls, monkeypatch):
-    report = {"folder": "build/kernels/toy", "command": "kaggle kernels push -p build/kernels/toy", "pushed": False}
-    report |= {"notebook": {"bytes": 654_321, "cells": 12}}
-    found = calls("push", "push", report)
+PUSHED = {
+    "folder": "build/kernels/toy",
+    "command": "kaggle kernels push -p build/kernels/toy",
+    "metadata": {"id": "ada/toy", "is_private": True, "competition_sources": ["asl-fingerspelling"], "kernel_sources": []},
+    "notebook": {"file": "toy.ipynb", "bytes": 654_321, "sha256": "ab" * 32, "cells": 12, "parameters": {"epochs": "3"}},
+    "pushed": False,
+}
+
+
+def test_push(aslkit, calls):
+    found = calls("push", "push", PUSHED)
     code, out, _ = aslkit("push", "toy", "--dry-run", "-p", "epochs", "3")
-    assert code == 0 and "0.65 MB, 12 cells" in out and "dry run" in out and "kaggle kernels push" in out
-    code, out, _ = aslkit("push", "toy", "--json")
-    assert json.loads(out) == report
-    assert [one[1] for one in found] == [{"parameters": {"epochs": "3"}, "dry_run": True}, {"parameters": {}, "dry_run": False}]
+    assert code == 0
+    for words in ["toy.ipynb, 0.65 MB, 12 cells", "ab" * 32, "epochs=3", "ada/toy", "is_private           True",
+                  "asl-fingerspelling", "kaggle kernels push -p build/kernels/toy", "no, this was a dry run"]:  # fmt: skip
+        assert words in out, words
+    assert "kernel_sources" not in out  # there are none
+    code, out, _ = aslkit("push", "toy", "--json", "--resume")
+    assert json.loads(out) == PUSHED
+    plain = {"parameters": {}, "dry_run": False, "resume": False, "again": True}
+    assert [one[1] for one in found] == [plain | {"parameters": {"epochs": "3"}, "dry_run": True}, plain | {"resume": True}]
     assert found[0][0][0] == "toy" and found[0][0][1].slug == "asl-fingerspelling"
+
+
+def test_push_waits_fetches_and_submits(aslkit, calls, monkeypatch, tmp_path):
+    run = tmp_path / "runs/toy-v3"
+    run.mkdir(parents=True)
+    (run / "metrics.json").write_text("{}")
+    found = calls("push", "push", PUSHED | {"pushed": True, "version": 3, "url": "https://u", "before": False})
+    follow = types.ModuleType("aslkit.follow")
+
+    def collect(report, settings, tell):
+        for second, state in enumerate(["queued", "running", "running", "complete"]):
+            tell(state, 1800.0 * second)
+        return run
+
+    follow.collect, follow.submit = collect, lambda report, run, settings: "toy version 3"
+    monkeypatch.setitem(sys.modules, "aslkit.follow", follow)
+    monkeypatch.setattr("aslkit.follow", follow, raising=False)
+    code, out, err = aslkit("push", "toy", "--submit")
+    assert (code, err) == (0, "") and "\r" not in out
+    assert out.splitlines()[-7:] == [
+        "pushed      version 3, https://u",
+        "ada/toy version 3: queued, 0:00:00",
+        "ada/toy version 3: running, 0:30:00",
+        "ada/toy version 3: complete, 1:30:00",
+        f"fetched   {run}",
+        "next      `aslkit runs`, `aslkit export toy-v3`",
+        "submitted as 'toy version 3'; the score appears under Submissions on the competition's page",
+    ]
+    assert found[0][1]["again"] is False, "a run that is under way is followed, not pushed again"
+    code, out, err = aslkit("push", "toy", "--wait", "--json")
+    assert json.loads(out)["run"] == str(run) and "submitted" not in json.loads(out) and err == ""
+    (run / "checkpoint.npz").touch()
+    assert "its time was up; `aslkit push train --resume --wait` goes on" in aslkit("push", "toy", "--wait")[1]
+
+    def interrupted(report, settings, tell):
+        raise KeyboardInterrupt
+
+    follow.collect = interrupted
+    code, out, err = aslkit("push", "toy", "--wait")
+    assert code == 130 and "runs on at https://u; the same command follows it again" in err
+
+
+def test_push_rehearses(aslkit, calls):
+    found = calls("rehearse", "rehearse", {"notebook": "n.ipynb", "output": "o"})
+    code, out, _ = aslkit("push", "toy", "--rehearse", "--resume", "-p", "a", "1")
+    assert code == 0 and out == "executed  n.ipynb\noutput    o\n"
+    assert found[0][0][0] == "toy" and found[0][1] == {"parameters": {"a": "1"}, "resume": True}
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ("toy --dry-run --wait", "--dry-run and --wait"),
+        ("toy --rehearse --submit", "--rehearse and --wait"),
+        ("toy --sweep s.yaml", "a sweep of trainings, not of toy"),
+        ("train --sweep s.yaml --submit", "knows only --dry-run, --wait and parameters"),
+    ],
+)
+def test_push_refuses(aslkit, words, said):
+    code, out, err = aslkit("push", *words.split())
+    assert code == 2 and not out and said in err
 
 
 # --- running a notebook
@@ -341,6 +414,10 @@ def test_run_refuses(aslkit, toy):
     assert code == 2 and "write toy" in err and err.count("\n") == 1
     code, _, err = aslkit("run", "toy", "--name", "one", "-p", "a")
     assert code == 2 and "-p NAME VALUE" in err
+    code, _, err = aslkit("run", "toy")
+    assert code == 2 and "give the run a name" in err
+    code, _, err = aslkit("run", "toy", "--name", "one", "--workers", "2")
+    assert code == 2 and "only a sweep has points" in err
     assert not (toy / "runs").exists()
 
 
