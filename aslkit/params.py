@@ -72,8 +72,7 @@ class TrainParams:
         "The same with empty folders filled in from settings.ini."
         settings = read_settings()
         run = self.run if os.sep in self.run else settings.runs / (self.run or self.preset)
-        folders = {"prepared": self.prepared or settings.prepared, "run": run}
-        return dataclasses.replace(self, **{name: str(folder) for name, folder in folders.items()})
+        return dataclasses.replace(self, prepared=str(self.prepared or settings.prepared), run=str(run))
 
 # %% ../nbs/08a_params.ipynb #bcc0a619
 def _checked(params: TrainParams) -> TrainParams:

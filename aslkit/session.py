@@ -12,7 +12,7 @@ __all__ = ['CORPUS', 'METADATA', 'DEVICES', 'CHECKS', 'OUTPUT_BYTES_MAX', 'CHECK
            'accelerator', 'check', 'size', 'free', 'check_space', 'carry_over', 'carry_runs', 'find_runs',
            'seconds_left']
 
-# %% ../nbs/11f_session.ipynb #95d2fcf3
+# %% ../nbs/11f_session.ipynb #3f999f67
 import os
 import shutil
 import time
@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from .competition import KitError, SpaceError
 from .settings import read_settings
 
-# %% ../nbs/11f_session.ipynb #76604b7b
+# %% ../nbs/11f_session.ipynb #38db4cb8
 def kaggle() -> Path | None:  # None on any other machine
     "The folder that holds `input` and `working`."
     root = Path(os.environ.get("ASLKIT_KAGGLE", "/kaggle"))
@@ -45,7 +45,7 @@ def own(
     root = kaggle()
     return root / "working" / name if root else getattr(read_settings(), name)
 
-# %% ../nbs/11f_session.ipynb #54df91bb
+# %% ../nbs/11f_session.ipynb #1143857b
 CORPUS, METADATA = "corpus.json", "train.csv"
 DEVICES = {"gpu": ("/dev/nvidia[0-9]*",), "tpu": ("/dev/accel*", "/dev/vfio/[0-9]*")}  # what a machine with one has
 
@@ -71,7 +71,7 @@ def _check_accelerator() -> None:
         remedy = "choose it under Settings, Accelerator, or push again with `accelerator = none` in settings.ini"
         raise KitError(problem, remedy)
 
-# %% ../nbs/11f_session.ipynb #83359ed7
+# %% ../nbs/11f_session.ipynb #2b3bac0a
 def _check_prepared() -> None:
     folders = attached("prepared")
     if not folders:
@@ -104,7 +104,7 @@ def check(
     for needed in CHECKS[kernel] if kaggle() else ():
         needed()
 
-# %% ../nbs/11f_session.ipynb #0c3caa11
+# %% ../nbs/11f_session.ipynb #8a9858b0
 OUTPUT_BYTES_MAX = 20_000_000_000  # of /kaggle/working are kept
 
 
@@ -135,7 +135,7 @@ def check_space(
         raise SpaceError(facts, "free some space, or choose a landmark set with fewer points", out)
     return f"{facts}."
 
-
+# %% ../nbs/11f_session.ipynb #952aa58d
 def carry_over(
     name: str,  # prepared or runs
     out: Path,  # where the kernel goes on writing
@@ -158,7 +158,7 @@ def carry_over(
         os.replace(part, out / path.name)
     return [path.name for path in todo]
 
-# %% ../nbs/11f_session.ipynb #18a41aa2
+# %% ../nbs/11f_session.ipynb #dfb40c4d
 CHECKPOINT = "checkpoint.npz"  # in the folder of an unfinished run
 
 
@@ -193,7 +193,7 @@ def find_runs(
         raise KitError(f"{len(finished)} finished runs lie in {folders[0]}", f"name those to export in `runs`: {known}")
     return [there[name] for name in wanted or finished]
 
-# %% ../nbs/11f_session.ipynb #1d1f67e6
+# %% ../nbs/11f_session.ipynb #49ac4a6e
 HOURS = {"none": 11.5, "gpu": 8.5, "tpu": 8.5}  # Kaggle's limits: 12 h without an accelerator, with one 9 h or more
 _started = time.monotonic()
 
