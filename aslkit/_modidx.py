@@ -438,6 +438,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'aslkit.params.TrainParams.from_dict': ('params.html#trainparams.from_dict', 'aslkit/params.py'),
                                'aslkit.params.TrainParams.resolved': ('params.html#trainparams.resolved', 'aslkit/params.py'),
                                'aslkit.params._checked': ('params.html#_checked', 'aslkit/params.py'),
+                               'aslkit.params._folders': ('params.html#_folders', 'aslkit/params.py'),
                                'aslkit.params._typed': ('params.html#_typed', 'aslkit/params.py'),
                                'aslkit.params.network_arguments': ('params.html#network_arguments', 'aslkit/params.py'),
                                'aslkit.params.network_changes': ('params.html#network_changes', 'aslkit/params.py')},

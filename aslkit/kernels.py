@@ -268,7 +268,7 @@ def check_parameters(
             raise ParameterError(f"there is no parameter {name!r}", remedy, file)
         try:
             checked[name] = _as_kind(value, type(known[name]))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             words = {int: "a whole number", float: "a number", bool: "true or false"}.get(type(known[name]), "text")
             raise ParameterError(f"the parameter {name!r} is {value!r}", f"give {words}", file) from None
     return checked

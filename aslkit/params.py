@@ -70,11 +70,16 @@ class TrainParams:
 
     def resolved(self) -> "TrainParams":
         "The same with empty folders filled in from settings.ini."
-        settings = read_settings()
-        run = self.run if os.sep in self.run else settings.runs / (self.run or self.preset)
-        return dataclasses.replace(self, prepared=str(self.prepared or settings.prepared), run=str(run))
+        return dataclasses.replace(self, **_folders(self))
 
-# %% ../nbs/08a_params.ipynb #bcc0a619
+# %% ../nbs/08a_params.ipynb #a177a47f
+def _folders(params: TrainParams) -> dict[str, str]:
+    "The two folders, those of settings.ini where none is given."
+    settings = read_settings()
+    run = params.run if os.sep in params.run else settings.runs / (params.run or params.preset)
+    return {"prepared": str(params.prepared or settings.prepared), "run": str(run)}
+
+
 def _checked(params: TrainParams) -> TrainParams:
     "The same; `ParameterError` for a value outside its range."
     choices = {"preset": PRESETS, "augment": POLICIES, "optimizer": OPTIMIZERS, "rise": RISES}
