@@ -293,9 +293,7 @@ class StopInTime(keras.callbacks.Callback):
         if epoch + 1 < self.epochs and left < self.longest:
             self.model.stop_training = True
             print(f"\nStopped after epoch {epoch + 1} of {self.epochs}: another takes {self.longest / 60:.1f} minutes and")
-            print(
-                f"{max(left, 0) / 60:.1f} are left. The run is unfinished; the same parameters go on with it, on Kaggle after"
-            )
+            print(f"{max(left, 0) / 60:.1f} are left. The run is unfinished; the same parameters go on with it, on Kaggle after")
             print("`aslkit push train --resume`.")
 
 # %% ../nbs/08d_training.ipynb #89a1c6c9
@@ -384,7 +382,8 @@ def finish(
         "loss": loss, "split": _split_name(params), "corpus": corpus.fingerprint, "versions": _versions(),
         "parameters": reader.count_params(),
     }  # fmt: skip
-    metrics["epochs"] = len(pd.read_csv(run / HISTORY))
+    there = (run / HISTORY).exists()  # not on other machines that helped
+    metrics["epochs"] = len(pd.read_csv(run / HISTORY)) if there else params.epochs
     if not processes()[0]:
         held_out[METADATA_COLUMNS].to_csv(run / "held_out.csv", index=False)
         table.drop(columns="row").to_csv(run / "readings.csv", index=False)
