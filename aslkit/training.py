@@ -293,7 +293,9 @@ class StopInTime(keras.callbacks.Callback):
         if epoch + 1 < self.epochs and left < self.longest:
             self.model.stop_training = True
             print(f"\nStopped after epoch {epoch + 1} of {self.epochs}: another takes {self.longest / 60:.1f} minutes and")
-            print(f"{max(left, 0) / 60:.1f} are left. The run is unfinished; the same parameters go on with it, on Kaggle after")
+            print(
+                f"{max(left, 0) / 60:.1f} are left. The run is unfinished; the same parameters go on with it, on Kaggle after"
+            )
             print("`aslkit push train --resume`.")
 
 # %% ../nbs/08d_training.ipynb #89a1c6c9
