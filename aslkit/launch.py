@@ -69,7 +69,7 @@ def _sweep_here(sweep: Path, name: str | None, workers: int | None, values: dict
     print(table(sweep_table(finished(settings.runs, root.name))))
     _ended(failed, len(points))
 
-
+# %% ../nbs/14b_launch.ipynb #aa0c1a7e
 def run_command(
     kernel: Kernel,
     name: Annotated[str | None, typer.Option(help="of the run, a folder in runs/; a sweep has its file's")] = None,
@@ -102,7 +102,7 @@ def run_command(
     print(run_notebook(kernel, folder, values))
     print(table(list_runs(settings.runs, name)))
 
-# %% ../nbs/14b_launch.ipynb #9d050374
+# %% ../nbs/14b_launch.ipynb #34cc94ea
 def runs_command(
     sweep: Annotated[str, typer.Option(metavar="NAME", help="only the runs of this sweep")] = "",
     plot: Annotated[Path | None, typer.Option(help="draw them too, into this .png, .svg or .pdf file")] = None,
@@ -129,7 +129,7 @@ def runs_command(
     if plot and not as_json:
         print(f"{plot}: drawn.")
 
-# %% ../nbs/14b_launch.ipynb #e5a6b8f0
+# %% ../nbs/14b_launch.ipynb #3cad27e5
 def push_text(
     report: dict[str, Any],  # see `push`
 ) -> str:  # lines
@@ -153,7 +153,7 @@ def push_text(
     width = max(map(len, facts)) + 2
     return "\n".join(f"{name:<{width}}{value}" for name, value in facts.items())
 
-# %% ../nbs/14b_launch.ipynb #b3096e83
+# %% ../nbs/14b_launch.ipynb #770ee14e
 def _bring_home(report: dict[str, Any], settings: Any, submit: bool, as_json: bool) -> dict[str, Any]:
     "Wait, fetch, and submit if it is wanted; what the report gains."
     from aslkit import follow
@@ -178,7 +178,7 @@ def _home_text(gained: dict[str, Any]) -> str:
         facts["submitted"] = f"as {gained['submitted']!r}; the score appears under Submissions on the competition's page"
     return below(facts)
 
-
+# %% ../nbs/14b_launch.ipynb #bc582c0f
 def _sweep_there(sweep: Path, values: dict[str, str], wait: bool, dry_run: bool, as_json: bool) -> None:
     "Push what is not done of a sweep, a notebook for each point."
     from aslkit.settings import read_settings
@@ -207,7 +207,7 @@ def _sweep_there(sweep: Path, values: dict[str, str], wait: bool, dry_run: bool,
         print(f"fetched; look at them with `aslkit runs --sweep {points[0].folder.parent.name}`")
     _ended(failed, len(points))
 
-# %% ../nbs/14b_launch.ipynb #856fa0b9
+# %% ../nbs/14b_launch.ipynb #4b915b4b
 def push_command(
     kernel: Kernel,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show all that would be sent, but send nothing")] = False,

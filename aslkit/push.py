@@ -125,6 +125,10 @@ REFUSALS = [  # (pattern in the command's output, kind, problem, remedy)
         "accept the rules at kaggle.com/competitions/{slug}/rules, verify your phone at kaggle.com/settings, and see that "
         "`user = {user}` in settings.ini is the owner of the credentials",
     ),
+]
+
+# %% ../nbs/11b_push.ipynb #3cff427e
+REFUSALS += [
     (
         r"\b409\b|Conflict|already in use",
         KernelError,
@@ -157,10 +161,12 @@ REFUSALS = [  # (pattern in the command's output, kind, problem, remedy)
     ),
     (r"No module named", KernelError, "the `kaggle` command is not installed whole", "run `pip install 'aslkit[kaggle]'`"),
 ]
+
+# %% ../nbs/11b_push.ipynb #ada57886
 _AGAIN = "run the same command again"
 _LOOK = _AGAIN + ", which looks first at Kaggle whether this {deed} has arrived"
 
-# %% ../nbs/11b_push.ipynb #d3dd52cc
+# %% ../nbs/11b_push.ipynb #bec7dfab
 def hide_secrets(
     text: str,
 ) -> str:
@@ -190,7 +196,7 @@ def explain(
     last = ([line.strip() for line in output.splitlines() if line.strip()] or ["nothing"])[-1]
     return NoAnswer(f"the `kaggle` command said {last!r}", again)
 
-# %% ../nbs/11b_push.ipynb #55ed5019
+# %% ../nbs/11b_push.ipynb #51c3bd39
 COMMAND_SECONDS = 120.0  # a push is one request of less than 1 MB
 
 
@@ -211,12 +217,12 @@ def kaggle(
         done = subprocess.run([command, *words], env=environment, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         again = (_AGAIN if deed == "question" else _LOOK).format(deed=deed)
-        raise NoAnswer(f"no answer from Kaggle in {seconds:.0f} s", again) from None
+        raise NoAnswer(f"no answer from Kaggle in {seconds:g} s", again) from None
     if done.returncode:
         raise explain(done.stdout + done.stderr, metadata, deed)
     return done.stdout + done.stderr
 
-# %% ../nbs/11b_push.ipynb #f99463ee
+# %% ../nbs/11b_push.ipynb #c0c3f85b
 def digest(
     notebook: dict[str, Any],
 ) -> str:
@@ -253,7 +259,7 @@ def write_record(
     part.write_text(json.dumps(record, indent=1))
     os.replace(part, record_file(folder))
 
-# %% ../nbs/11b_push.ipynb #6a82f475
+# %% ../nbs/11b_push.ipynb #31e0a68f
 def _pulled(kernel: str, metadata: dict[str, Any]) -> str:
     "The fingerprint of a notebook on Kaggle; empty if there is none."
     with tempfile.TemporaryDirectory() as place:
@@ -276,7 +282,7 @@ def has_arrived(
             return True, after
     return last["digest"] != record["digest"] and _pulled(record["id"], metadata) == record["digest"], None
 
-# %% ../nbs/11b_push.ipynb #ae1eac2a
+# %% ../nbs/11b_push.ipynb #6fbd785c
 def _send(folder: Path, metadata: dict[str, Any]) -> tuple[int | None, str]:
     "Push a built folder; version, and what Kaggle left out of it. A push without a clear answer is looked for at once."
     try:
@@ -307,7 +313,7 @@ def _settle(folder: Path, metadata: dict[str, Any]) -> dict[str, Any]:
         write_record(folder, record)
     return record
 
-# %% ../nbs/11b_push.ipynb #c2f0b947
+# %% ../nbs/11b_push.ipynb #ce3f5599
 def _push_once(folder: Path, metadata: dict[str, Any], code: str, again: bool) -> dict[str, Any]:
     "Push a built folder unless it is known to have arrived; version, url, and whether it had arrived before."
     unclear = read_record(folder, metadata["id"]).get("state") == "sent"
@@ -330,7 +336,7 @@ def _push_once(folder: Path, metadata: dict[str, Any], code: str, again: bool) -
         raise KernelError(problem, "join the competition, see that each name is right and yours to use, then push again")
     return {"version": version, "url": url, "before": False}
 
-# %% ../nbs/11b_push.ipynb #8ede4064
+# %% ../nbs/11b_push.ipynb #8453ef1e
 def push(
     name: str,  # of a folder in kaggle_kernels, such as train
     settings: Settings,

@@ -9,6 +9,7 @@ The command is sent here as to a proxy, so nothing leaves the machine: an attemp
 CONNECT, is kept and refused.
 """
 
+import contextlib
 import json
 import os
 import threading
@@ -165,7 +166,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(text)))
         for name, value in [item for some in headers for item in some.items()]:
             self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(text)
+        with contextlib.suppress(ConnectionError):  # who asked may have given up
+            self.end_headers()
+            self.wfile.write(text)
 
     do_GET = do_POST = do_CONNECT = answer

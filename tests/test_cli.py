@@ -456,6 +456,52 @@ def test_runs(aslkit, tmp_path):
     assert [row["score"] for row in json.loads(out)] == [0.75, 0.5]
 
 
+def test_a_sweep(aslkit, tmp_path, monkeypatch):
+    from aslkit import sweeps
+    from aslkit.competition import ParameterError
+
+    def run(kernel, folder, values):
+        if values["learning_rate"] == 1.0:
+            raise ParameterError("the loss is not finite", "lower `learning_rate`")
+        metrics = {"score": 0.5 + values["seed"] / 10, "exact": 0.25, "clips": 60, "split": "by signer", "corpus": "c"}
+        for name, content in {"metrics": metrics, "params": {"preset": "tiny", "epochs": 1} | values}.items():
+            (folder / f"{name}.json").write_text(json.dumps(content))
+
+    monkeypatch.setattr(sweeps, "run_notebook", run)
+    (tmp_path / "rates.yaml").write_text("grid: {learning_rate: [1e-3, 1], seed: [0, 1]}")
+    code, out, err = aslkit("run", "train", "--sweep", "rates.yaml", "-p", "epochs", "3")
+    assert code == 2 and err.count("\n") == 1
+    sentence = "the loss is not finite; lower `learning_rate`"
+    assert err == (
+        f"2 of 4 points failed: learning_rate=1,seed=0: {sentence}; learning_rate=1,seed=1: {sentence}; "
+        "run the same command again for these only.\n"
+    )
+    assert out.splitlines()[:5] == [
+        f"{tmp_path}/runs/rates: 4 points, 0 of them done before",
+        "1/4 learning_rate=0.001,seed=0: done",
+        "2/4 learning_rate=0.001,seed=1: done",
+        f"3/4 learning_rate=1,seed=0: {sentence}.",
+        f"4/4 learning_rate=1,seed=1: {sentence}.",
+    ]
+    assert [line.split() for line in out.splitlines()[6:]] == [
+        ["rates/learning_rate=0.001,seed=1", "0.600", "0.250", "60", "1"],
+        ["rates/learning_rate=0.001,seed=0", "0.500", "0.250", "60", "0"],
+    ]
+    code, out, _ = aslkit("runs", "--sweep", "rates", "--plot", "rates.png")
+    assert code == 0 and out.splitlines()[-1] == "rates.png: drawn." and "seed" in out
+    assert (tmp_path / "rates.png").read_bytes().startswith(b"\x89PNG")
+    assert [row["run"][-1] for row in json.loads(aslkit("runs", "--json", "--plot", "rates.svg")[1])] == ["1", "0"]
+    for words, said in {
+        "--sweep rats": "runs/rats: there is no such sweep; start one with `aslkit run train --sweep FILE`.",
+        "--plot rates.txt": "rates.txt: no picture is drawn into such a file; choose a name that ends in .png, .svg or .pdf.",
+    }.items():
+        code, out, err = aslkit("runs", *words.split())
+        assert (code, out) == (2, "") and err.endswith(f"{said}\n")
+    (tmp_path / "rates.yaml").write_text("grid: {learning_rte: [1]}")
+    code, out, err = aslkit("run", "train", "--sweep", "rates.yaml")
+    assert (code, out) == (2, "") and "row point 1: unknown parameter `learning_rte`" in err and err.count("\n") == 1
+
+
 # --- the real thing
 
 

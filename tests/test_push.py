@@ -3,10 +3,13 @@
 Nothing leaves the machine: the command talks to the stand-in of tests/kaggle_standin.py.
 """
 
+import contextlib
+import importlib
 import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 import zipfile
 from dataclasses import replace
@@ -17,11 +20,17 @@ import pytest
 from kaggle_standin import KEY, USER, KaggleStandIn
 
 from aslkit import follow as following
-from aslkit import kernels
+from aslkit import kernels, sweeps
 from aslkit import push as pushing
+from aslkit.cli import main
 from aslkit.kernels import KernelError, build, embedded_wheel
-from aslkit.push import NoAnswer, push
+from aslkit.prepare import prepare
+from aslkit.push import NoAnswer, NoRoom, push
 from aslkit.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+
+from landmark_files import KIT, write_corpus  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NAMES = sorted(path.parent.name for path in REPOSITORY.glob("kaggle_kernels/*/kernel-metadata.json"))
@@ -87,6 +96,32 @@ def kaggle(monkeypatch, tmp_path):
         yield standin
 
 
+@pytest.fixture
+def in_process(monkeypatch, kaggle):
+    "Call it to run the code of the real command in this process from then on, without a second of imports for each call."
+    real = subprocess.run
+
+    def run(words, env=None, timeout=None, **options):
+        if Path(words[0]).name != "kaggle":
+            return real(words, env=env, timeout=timeout, **options)
+        cli, out, err = importlib.import_module("kaggle.cli"), io.StringIO(), io.StringIO()
+        with monkeypatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            patch.setattr(sys, "argv", words)
+            try:
+                code = cli.main() or 0
+            except SystemExit as stop:
+                code = stop.code or 0
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+    return lambda: monkeypatch.setattr(subprocess, "run", run)
+
+
+@pytest.fixture
+def quick(in_process):
+    "For tests of many calls."
+    in_process()
+
+
 def sources(notebook):
     return ["".join(cell["source"]) for cell in notebook["cells"]]
 
@@ -109,6 +144,7 @@ def test_what_arrives(project, settings, kaggle):
         "enableTpu": False,
         "machineShape": "NvidiaTeslaT4",
         "competitionDataSources": ["asl-fingerspelling"],
+        "kernelDataSources": ["ada/aslkit-prepare"],
     }
     notebook = json.loads(body.pop("text"))
     assert body == expected
@@ -150,7 +186,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_refusal_is_one_sentence_and_the_next_push_succeeds(project, settings, kaggle, ready_wheel, case, monkeypatch):
+def test_a_refusal_is_one_sentence_and_the_next_push_succeeds(
+    project, settings, kaggle, ready_wheel, in_process, case, monkeypatch
+):
     monkeypatch.setenv("VERBOSE", "true")  # with which the command would print the key
     answer, words = REFUSED[case]
     kaggle.faults["SaveKernel"] = [answer]
@@ -158,6 +196,8 @@ def test_a_refusal_is_one_sentence_and_the_next_push_succeeds(project, settings,
         push("train", settings)
     assert "\n" not in str(caught.value) and KEY not in str(caught.value)
     assert len(kaggle.received("SaveKernel")) == 1, "a push is never repeated by itself"
+    monkeypatch.delenv("VERBOSE")
+    in_process()
     report = push("train", settings)
     assert (report["pushed"], report["version"], report["before"]) == (True, 1, False), "once the cause is gone"
     assert len(kaggle.kernels["ada/aslkit-train"]) == 1
@@ -187,7 +227,7 @@ def saved(kaggle):
     return len(kaggle.received("SaveKernel"))
 
 
-def test_a_push_that_arrived_in_spite_of_an_error_counts(project, settings, kaggle, ready_wheel):
+def test_a_push_that_arrived_in_spite_of_an_error_counts(project, settings, kaggle, ready_wheel, quick):
     kaggle.faults["SaveKernel"] = [kaggle.after("SaveKernel", (500, {}))]
     report = push("train", settings)
     assert (report["pushed"], report["version"], saved(kaggle)) == (True, 1, 1)
@@ -201,13 +241,24 @@ def test_a_push_that_arrived_in_spite_of_an_error_counts(project, settings, kagg
     assert len(kaggle.kernels["ada/aslkit-train"]) == 3
 
 
-def test_a_push_that_hangs_is_looked_for_before_the_next(project, settings, kaggle, ready_wheel, monkeypatch):
-    monkeypatch.setattr(pushing, "COMMAND_SECONDS", 2.0)
-    kaggle.faults["SaveKernel"] = [kaggle.after("SaveKernel", kaggle.hang)]
-    kaggle.faults["GetKernel"] = [(503, {})]  # Kaggle cannot be asked at once
-    with pytest.raises(NoAnswer, match="no answer from Kaggle in 2 s; run the same command again, which looks first"):
+def test_no_answer(project, settings, kaggle, ready_wheel, monkeypatch):
+    monkeypatch.setattr(pushing, "COMMAND_SECONDS", 0.5)
+    kaggle.answers["SaveKernel"] = kaggle.answers["GetKernel"] = kaggle.hang
+    with pytest.raises(NoAnswer, match="no answer from Kaggle in 0.5 s; run the same command again, which looks first at"):
         push("train", settings)
-    monkeypatch.setattr(pushing, "COMMAND_SECONDS", 60.0)
+
+
+def test_a_push_without_an_answer_is_looked_for_before_the_next(project, settings, kaggle, ready_wheel, quick, monkeypatch):
+    run = subprocess.run
+
+    def late(words, **options):
+        run(words, **options)
+        raise subprocess.TimeoutExpired(words, 1)
+
+    kaggle.faults["GetKernel"] = [(503, {})]
+    with monkeypatch.context() as patch, pytest.raises(NoAnswer, match="no answer from Kaggle in 120 s; run the same"):
+        patch.setattr(subprocess, "run", late)  # Kaggle stores the push, but says so too late, and cannot be asked either
+        push("train", settings)
     report = push("train", settings)
     assert (report["version"], report["before"], saved(kaggle)) == (1, True, 1), "it had arrived: not pushed again"
     assert (push("train", settings, again=False)["before"], saved(kaggle)) == (True, 1), "to follow it"
@@ -216,7 +267,7 @@ def test_a_push_that_hangs_is_looked_for_before_the_next(project, settings, kagg
     assert (push("train", settings, parameters={"epochs": 2})["version"], saved(kaggle)) == (3, 3), "as told"
 
 
-def test_killed_while_it_pushes(project, settings, kaggle, ready_wheel, monkeypatch):
+def test_killed_while_it_pushes(project, settings, kaggle, ready_wheel, quick, monkeypatch):
     def killed(*words, **options):
         raise KeyboardInterrupt
 
@@ -303,7 +354,7 @@ def test_from_a_push_to_a_run_to_a_submission(project, settings, kaggle, ready_w
     }
 
 
-def test_a_run_that_fails_on_kaggle(project, settings, kaggle, ready_wheel, monkeypatch):
+def test_a_run_that_fails_on_kaggle(project, settings, kaggle, ready_wheel, quick):
     settings = replace(settings, runs=project / "runs")
     kaggle.states, kaggle.failure = ["ERROR"], "it failed"
     kaggle.outputs[""] = {"runs/tiny/history.csv": b"epoch"}
@@ -329,7 +380,7 @@ def test_a_run_that_fails_on_kaggle(project, settings, kaggle, ready_wheel, monk
         following.collect(report, settings)
 
 
-def test_what_is_fetched_is_whole(project, settings, kaggle, ready_wheel):
+def test_what_is_fetched_is_whole(project, settings, kaggle, ready_wheel, quick):
     settings = replace(settings, runs=project / "runs")
     report = push("train", settings)
     kaggle.outputs[""] = OUTPUTS
@@ -361,7 +412,7 @@ REFUSED_ELSEWHERE = {
 
 
 @pytest.mark.parametrize("case", REFUSED_ELSEWHERE)
-def test_other_calls_are_refused_in_one_sentence_too(settings, kaggle, tmp_path, case):
+def test_other_calls_are_refused_in_one_sentence_too(settings, kaggle, quick, tmp_path, case):
     what, call, answer, words = REFUSED_ELSEWHERE[case]
     (tmp_path / "build").mkdir()
     (tmp_path / "submission.zip").touch()
@@ -377,6 +428,94 @@ def test_other_calls_are_refused_in_one_sentence_too(settings, kaggle, tmp_path,
     assert "\n" not in str(caught.value) and len(kaggle.received(call)) == 1
     if what == "submit":
         assert ways[what]() == "aslkit-train version 3" and len(kaggle.submissions) == 1, "once the cause is gone"
+
+
+def test_the_command_from_push_to_submission(project, kaggle, ready_wheel, quick, monkeypatch, capfd):
+    text = (REPOSITORY / "settings.ini").read_text().replace("user =", f"user = {USER}")
+    (project / "settings.ini").write_text(text)
+    monkeypatch.setenv("ASLKIT_SETTINGS", str(project / "settings.ini"))
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.001)
+    kaggle.states, kaggle.outputs[""], kaggle.log = ["RUNNING", "COMPLETE"], OUTPUTS, log(f"the key is {KEY}")
+
+    def aslkit(*words):
+        with pytest.raises(SystemExit) as stop:
+            main(list(words))
+        out, err = capfd.readouterr()
+        assert KEY not in out + err
+        return stop.value.code or 0, out, err
+
+    code, out, _ = aslkit("push", "train", "--dry-run", "--json")
+    assert code == 0 and json.loads(out)["metadata"]["kernel_sources"] == ["ada/aslkit-prepare"] and not kaggle.requests
+    kaggle.faults["SaveKernel"] = [(401, {})]
+    code, out, err = aslkit("push", "train", "--submit")
+    assert (code, out, err.count("\n")) == (2, "", 1) and err.startswith("Kaggle does not know who you are; make new")
+    code, out, err = aslkit("push", "train", "--submit")
+    run = project / "runs/aslkit-train-v1"
+    assert (code, err) == (0, "") and f"fetched   {run}\n" in out and "submitted as 'aslkit-train version 1'" in out
+    assert "running, 0:00:0" in out and "\r" not in out
+    kaggle.states, kaggle.log = ["ERROR"], log("ValueError: no clips")
+    code, out, err = aslkit("push", "train", "--wait")
+    assert code == 2 and err == (
+        f"ada/aslkit-train failed on Kaggle: ValueError: no clips; read {run.with_name('aslkit-train-v2')}/aslkit-train.log, "
+        "mend what it says, and push again.\n"
+    )
+    places = [folder for name in ("runs", "build") for folder in [project / name]]
+    found = [path for place in places for path in place.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+    assert not found, "credentials are in nothing that is built, fetched or written down"
+
+
+def test_competition_files_that_kaggle_hands_out_can_be_prepared(kaggle, tmp_path):
+    write_corpus(tmp_path / "corpus", 1, 4, 40, KIT)
+    kaggle.blobs["asl-fingerspelling.zip"] = Path(
+        shutil.make_archive(tmp_path / "all", "zip", tmp_path / "corpus")
+    ).read_bytes()
+    words = ["kaggle", "competitions", "download", "asl-fingerspelling", "-p", str(tmp_path / "data")]
+    done = subprocess.run([str(Path(sys.executable).with_name("kaggle")), *words[1:]], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    shutil.unpack_archive(tmp_path / "data/asl-fingerspelling.zip", tmp_path / "data")
+    assert prepare(tmp_path / "data", tmp_path / "prepared", workers=1, progress=False)["clips"] == 4
+
+
+def test_a_sweep_on_kaggle(project, settings, kaggle, ready_wheel, quick, monkeypatch):
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.001)
+    settings = replace(settings, runs=project / "runs", prepared=project / "prepared")
+    document = nbformat.read(project / "kaggle_kernels/train/train.ipynb", 4)
+    document.cells[0].source = "seed: int = 0\nepochs: int = 1"
+    nbformat.write(document, project / "kaggle_kernels/train/train.ipynb")
+    (project / "rates.yaml").write_text("grid: {seed: [0, 1, 2]}\nparameters: {epochs: 2}")
+    points = sweeps.plan(project / "rates.yaml", settings)
+    (points[2].folder).mkdir(parents=True)
+    (points[2].folder / "metrics.json").write_text("{}")
+    report = sweeps.push_point("train", points[0], settings, dry_run=True)
+    assert report["metadata"]["id"] == "ada/aslkit-train-rates-seed-0" and report["notebook"]["parameters"] == {
+        "epochs": 2,
+        "seed": 0,
+    }
+
+    full = (200, {"error": "Maximum batch CPU session count of 1 reached."})
+    kaggle.faults["SaveKernel"] = [kaggle.save_kernel, full]
+    with pytest.raises(
+        NoRoom, match="^1 of 2 points are on Kaggle; too many of your notebooks are running; wait for one to end"
+    ):
+        sweeps.push_points("train", points, settings)
+    kaggle.outputs["ada/aslkit-train-rates-seed-0"] = OUTPUTS
+    kaggle.states = ["COMPLETE", "ERROR"]
+    kaggle.faults["SaveKernel"] = [full]
+    told = []
+    failed = sweeps.push_points(
+        "train", points, settings, follow=lambda title: lambda state, seconds: told.append(f"{title} {state}")
+    )
+    assert told == ["seed=0 complete", "seed=1 error"] and list(failed) == ["seed=1"]
+    assert {name: len(versions) for name, versions in kaggle.kernels.items()} == {
+        "ada/aslkit-train-rates-seed-0": 1,
+        "ada/aslkit-train-rates-seed-1": 1,
+    }, "what is under way or done is not pushed again"
+    assert [point.done for point in sweeps.plan(project / "rates.yaml", settings)] == [True, False, True]
+    assert json.loads((points[0].folder / "metrics.json").read_text()) == METRICS
+    kaggle.states, kaggle.outputs[""] = ["COMPLETE"], OUTPUTS
+    assert sweeps.push_points("train", points, settings, follow=lambda title: lambda state, seconds: None) == {}
+    assert len(kaggle.kernels["ada/aslkit-train-rates-seed-1"]) == 2, "a failed point is pushed anew"
+    assert all(point.done for point in sweeps.plan(project / "rates.yaml", settings))
 
 
 # Credentials
