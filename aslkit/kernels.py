@@ -15,8 +15,8 @@ checks cannot be tested from here."""
 
 # %% auto #0
 __all__ = ['METADATA_FILE', 'MACHINES', 'WHEEL_TAG', 'NOTEBOOK_BYTES_MAX', 'KernelError', 'slugify', 'check_metadata',
-           'fill_metadata', 'build_wheel', 'unpack_kit', 'embedded_wheel', 'inject_parameters', 'read_json',
-           'find_kernel', 'build']
+           'fill_metadata', 'build_wheel', 'unpack_kit', 'embedded_wheel', 'check_parameters', 'inject_parameters',
+           'read_json', 'find_kernel', 'build']
 
 # %% ../nbs/11a_kernels.ipynb #d928c148
 import ast
@@ -239,7 +239,41 @@ def embedded_wheel(
     source = next(cell["source"] for cell in notebook["cells"] if WHEEL_TAG in cell["metadata"].get("tags", []))
     return base64.b64decode(re.search(r'"""\n([\w+/=\n]+)"""', "".join(source))[1])
 
-# %% ../nbs/11a_kernels.ipynb #37e596f8
+# %% ../nbs/11a_kernels.ipynb #d57dcaaf
+def _as_kind(value: Any, kind: type) -> Any:
+    "The value as an int, a float, a bool or a text; `ValueError` or `TypeError` if it is of another kind."
+    if isinstance(value, bool) != (kind is bool) or (kind is str and not isinstance(value, (str, Path))):
+        raise TypeError
+    if kind is int and float(value) != int(float(value)):
+        raise ValueError
+    return kind(float(value)) if kind is int else kind(value)
+
+
+def check_parameters(
+    notebook: dict[str, Any],  # with a cell tagged `parameters`, if there is anything to set
+    parameters: dict[str, Any],  # name -> value
+    file: str | Path,  # of the notebook, for the message
+) -> dict[str, Any]:  # the same, numbers as numbers
+    "Raise `ParameterError` for a name that the notebook does not know, or for a value of another kind than its default."
+    cells = [cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+    code = ast.parse("".join(line for cell in cells[:1] for line in cell["source"]))
+    stored = [node for node in code.body if isinstance(node, (ast.Assign, ast.AnnAssign))]
+    targets = [node.target if isinstance(node, ast.AnnAssign) else node.targets[0] for node in stored]
+    known = {target.id: ast.literal_eval(node.value) for target, node in zip(targets, stored)}
+    checked = {}
+    for name, value in parameters.items():
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, 1)
+            remedy = f"write {nearest[0]}" if nearest else f"known are {', '.join(known) or 'none'}"
+            raise ParameterError(f"there is no parameter {name!r}", remedy, file)
+        try:
+            checked[name] = _as_kind(value, type(known[name]))
+        except (ValueError, TypeError, OverflowError):
+            words = {int: "a whole number", float: "a number", bool: "true or false"}.get(type(known[name]), "text")
+            raise ParameterError(f"the parameter {name!r} is {value!r}", f"give {words}", file) from None
+    return checked
+
+# %% ../nbs/11a_kernels.ipynb #64f76ea1
 def inject_parameters(
     notebook: dict[str, Any],  # with a cell tagged `parameters`, if there is anything to set
     parameters: dict[str, Any],  # name -> value
@@ -251,20 +285,14 @@ def inject_parameters(
 
     tagged = [i for i, cell in enumerate(notebook["cells"]) if "parameters" in cell["metadata"].get("tags", [])]
     cells = [notebook["cells"][i] for i in tagged[:1]]
-    code = ast.parse("".join("".join(cell["source"]) for cell in cells))
-    known = [node.id for node in ast.walk(code) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
-    for name in parameters:
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, 1)
-            remedy = f"write {nearest[0]}" if nearest else f"known are {', '.join(known) or 'none'}"
-            raise ParameterError(f"there is no parameter {name!r}", remedy, file)
+    parameters = check_parameters(notebook, parameters, file)
     small = nbformat.from_dict(notebook | {"cells": cells, "metadata": notebook["metadata"] | {"papermill": {}}})
     injected = json.loads(json.dumps(parameterize_notebook(small, parameters).cells[1]))
     injected["id"] = "injected-parameters"  # papermill's is random, which would make every build another
     after = tagged[0] + 1
     return notebook | {"cells": [*notebook["cells"][:after], injected, *notebook["cells"][after:]]}
 
-# %% ../nbs/11a_kernels.ipynb #c714e4b8
+# %% ../nbs/11a_kernels.ipynb #1ed759bd
 NOTEBOOK_BYTES_MAX = 1_000_000  # ours: Kaggle's limit is not documented
 
 
@@ -295,7 +323,7 @@ def find_kernel(
         raise KernelError(f"there is no kernel {name!r}", remedy, roots[0] / "kaggle_kernels")
     return roots[0], roots[0] / "kaggle_kernels" / name
 
-# %% ../nbs/11a_kernels.ipynb #6167a57d
+# %% ../nbs/11a_kernels.ipynb #fe6a9e7f
 def build(
     name: str,  # of a folder in kaggle_kernels, such as train
     settings: Settings,

@@ -32,9 +32,7 @@ class TrainParams:
     "Every choice of a training run."
 
     prepared: str = ""  # folder that `aslkit prepare` filled; "" is the one in settings.ini
-    run: str = (
-        ""  # folder for the results; a bare name is a folder in settings.ini's folder for runs, "" one named as the preset
-    )
+    run: str = ""  # folder for the results; a bare name lies in settings.ini's folder for runs, "" is named after the preset
     preset: str = "tiny"  # a name in PRESETS
     network: str = ""  # arguments of FingerspellingReader that differ from the preset's: "stride=1, dropout=0.2"
     epochs: int = 10  # passes over the training clips
@@ -70,12 +68,16 @@ class TrainParams:
 
     def resolved(self) -> "TrainParams":
         "The same with empty folders filled in from settings.ini."
-        settings = read_settings()
-        run = self.run if os.sep in self.run else settings.runs / (self.run or self.preset)
-        folders = {"prepared": self.prepared or settings.prepared, "run": run}
-        return dataclasses.replace(self, **{name: str(folder) for name, folder in folders.items()})
+        return dataclasses.replace(self, **_folders(self))
 
-# %% ../nbs/08a_params.ipynb #bcc0a619
+# %% ../nbs/08a_params.ipynb #a177a47f
+def _folders(params: TrainParams) -> dict[str, str]:
+    "The two folders, those of settings.ini where none is given."
+    settings = read_settings()
+    run = params.run if os.sep in params.run else settings.runs / (params.run or params.preset)
+    return {"prepared": str(params.prepared or settings.prepared), "run": str(run)}
+
+# %% ../nbs/08a_params.ipynb #0fdd1274
 def _checked(params: TrainParams) -> TrainParams:
     "The same; `ParameterError` for a value outside its range."
     choices = {"preset": PRESETS, "augment": POLICIES, "optimizer": OPTIMIZERS, "rise": RISES}
@@ -100,7 +102,7 @@ def _checked(params: TrainParams) -> TrainParams:
     network_changes(params.network)
     return params
 
-# %% ../nbs/08a_params.ipynb #c0c20c4a
+# %% ../nbs/08a_params.ipynb #696801d1
 def _typed(name: str, value: Any, defaults: Mapping[str, Any], where: str = "parameter") -> Any:
     "The value as the type that its default has (None: a whole number), or `ParameterError`."
     if name not in defaults:
@@ -124,7 +126,7 @@ def _typed(name: str, value: Any, defaults: Mapping[str, Any], where: str = "par
     more = " or none" if defaults[name] is None else ""
     raise ParameterError(f"{where} `{name}` is {value!r}", f"give {kinds[kind]}{more}")
 
-# %% ../nbs/08a_params.ipynb #4ab5ad11
+# %% ../nbs/08a_params.ipynb #e98d4a19
 def network_changes(
     text: str,  # such as "stride=1, dropout=0.2, depth=true"
 ) -> dict[str, Any]:  # arguments of FingerspellingReader

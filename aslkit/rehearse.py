@@ -98,6 +98,8 @@ with socket.socket() as s:
     fcntl.ioctl(s, 0x8914, struct.pack("16sh22x", b"lo", 1))
 sys.exit(subprocess.run(command).returncode)
 """
+
+# %% ../nbs/11c_rehearse.ipynb #ed96c192
 _NAMESPACES = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child"]
 
 
@@ -123,7 +125,7 @@ def isolation(
                 return name
     return "none"
 
-# %% ../nbs/11c_rehearse.ipynb #4a9b4617
+# %% ../nbs/11c_rehearse.ipynb #d2ff5452
 KERNELS = ("prepare", "train", "submit")
 
 
@@ -159,7 +161,7 @@ def _listing(folders: list[Path]) -> dict[str, tuple[int, int]]:
     found = {str(path): path.stat() for folder in folders for path in folder.rglob("*")}
     return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in found.items()}
 
-# %% ../nbs/11c_rehearse.ipynb #d0d2a8c8
+# %% ../nbs/11c_rehearse.ipynb #a9d1c201
 def _kinds(kind: type = KitError) -> set[str]:
     "Names of the errors that a user can mend."
     return {kind.__name__}.union(*(_kinds(below) for below in kind.__subclasses__()))
@@ -182,7 +184,7 @@ def check_outcome(
         log = executed.with_suffix(".log").read_text(errors="replace")
         raise RuntimeError(f"the rehearsal ended with status {status} before the notebook did:\n{log[-4000:]}")
 
-# %% ../nbs/11c_rehearse.ipynb #22b59c1b
+# %% ../nbs/11c_rehearse.ipynb #80f4059a
 def _environment(python: Path, scratch: Path) -> dict[str, str]:
     "Variables for the kernel: nothing of this machine's Python, no network, no accelerator."
     closed = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
@@ -206,7 +208,7 @@ def _fresh(
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
 
-# %% ../nbs/11c_rehearse.ipynb #624a90a7
+# %% ../nbs/11c_rehearse.ipynb #006bd3fa
 def rehearse(
     name: str,  # of a folder in kaggle_kernels: prepare, train or submit
     settings: Settings,
@@ -229,13 +231,13 @@ def rehearse(
         "attached": [*attached], "missing": [where for where in named if where not in attached],
         "isolation": isolation(folder / "stage"), "versions": versions,
     }  # fmt: skip
-    print(announcement(report))
+    print(announcement(report), flush=True)
     begun = time.monotonic()
     status = _execute(report, built / metadata["code_file"], python, attached)
     check_outcome(Path(report["notebook"]), status)
     return report | {"seconds": time.monotonic() - begun}
 
-# %% ../nbs/11c_rehearse.ipynb #70e26b74
+# %% ../nbs/11c_rehearse.ipynb #8ea64673
 def announcement(
     report: dict[str, Any],  # as `rehearse` fills it in
 ) -> str:  # lines
@@ -258,7 +260,6 @@ def _execute(report: dict[str, Any], notebook: Path, python: Path, attached: dic
     folder = Path(report["output"]).parent
     executed = Path(report["notebook"])
     executed.unlink(missing_ok=True)
-    sys.stdout.flush()
     options = ["--no-progress-bar", "--stdout-file", "/dev/stdout", "--kernel", "python3"]
     command = [str(python), "-m", "papermill", *options, str(notebook), str(executed)]
     environment = _environment(python, folder / "tmp")
@@ -272,7 +273,10 @@ def _execute(report: dict[str, Any], notebook: Path, python: Path, attached: dic
         command = staged(command, [], folder / "stage")
     before = _listing([*attached.values()])
     with open(executed.with_suffix(".log"), "wb") as log:
-        status = subprocess.run(command, env=environment, cwd=folder / "working", stderr=log).returncode
+        streams = {"stdout": subprocess.PIPE, "stderr": log, "text": True, "errors": "replace"}
+        with subprocess.Popen(command, env=environment, cwd=folder / "working", **streams) as process:
+            for line in process.stdout:
+                print(line, end="", flush=True)
     if changed := [path for path, seen in _listing([*attached.values()]).items() if before.get(path) != seen]:
         raise RuntimeError(f"the kernel wrote into what is attached, which is read-only on Kaggle: {changed[0]}")
-    return status
+    return process.returncode

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .competition import KitError
-from .kernels import find_kernel
+from .kernels import check_parameters, find_kernel, read_json
 from .settings import Settings, read_settings
 
 # %% ../nbs/08e_running.ipynb #97e190ba
@@ -39,9 +39,10 @@ def checked(
     kernel: str,  # a folder in kaggle_kernels, such as train
     values: dict[str, Any],  # of the notebook's parameters, numbers perhaps as text
 ) -> dict[str, Any]:  # the same, numbers as numbers
-    "The values of a training's parameters, checked; only `train` says what its parameters are, others stay as they are."
+    "The values of a kernel's parameters, checked."
     if kernel != "train":
-        return values
+        file = find_kernel(kernel, read_settings())[1] / f"{kernel}.ipynb"
+        return check_parameters(read_json(file), values, file)
     load_keras()
     from aslkit.params import TrainParams
 

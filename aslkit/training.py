@@ -384,7 +384,8 @@ def finish(
         "loss": loss, "split": _split_name(params), "corpus": corpus.fingerprint, "versions": _versions(),
         "parameters": reader.count_params(),
     }  # fmt: skip
-    metrics["epochs"] = len(pd.read_csv(run / HISTORY))
+    there = (run / HISTORY).exists()  # not on other machines that helped
+    metrics["epochs"] = len(pd.read_csv(run / HISTORY)) if there else params.epochs
     if not processes()[0]:
         held_out[METADATA_COLUMNS].to_csv(run / "held_out.csv", index=False)
         table.drop(columns="row").to_csv(run / "readings.csv", index=False)

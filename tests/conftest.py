@@ -1,9 +1,13 @@
-"What several files of tests share: a stitched corpus, a second backend, and a clean dtype policy."
+"What several files of tests share: a stitched corpus, a second backend, a Python without the kit, a clean dtype policy."
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
+import sysconfig
+import venv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,3 +54,23 @@ def on_jax(tmp_path_factory):
             return dict(found)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory):
+    "A Python with the packages of this environment, the kit excepted."
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder, symlinks=True)
+    site = next(folder.glob("lib/python*/site-packages"))
+    for place in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        for entry in Path(place).iterdir():
+            if not entry.name.startswith(("aslkit", "__editable__")) and entry.suffix not in (".pth", ".egg-link"):
+                (site / entry.name).symlink_to(entry)
+    python = folder / "bin/python"
+    kernel = folder / "jupyter/kernels/python3"
+    kernel.mkdir(parents=True)
+    spec = {"argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "bare"}
+    (kernel / "kernel.json").write_text(json.dumps(spec | {"language": "python"}))
+    tried = subprocess.run([python, "-I", "-c", "import aslkit"], cwd=folder, capture_output=True, text=True)
+    assert "No module named 'aslkit'" in tried.stderr
+    return python

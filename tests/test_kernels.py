@@ -8,8 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
-import venv
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +24,7 @@ from aslkit.settings import Settings
 REPOSITORY = Path(__file__).resolve().parents[1]
 NAMES = sorted(path.parent.name for path in REPOSITORY.glob("kaggle_kernels/*/kernel-metadata.json"))
 TEMPLATE = json.loads((REPOSITORY / "kaggle_kernels/train/kernel-metadata.json").read_text())
-GOOD = TEMPLATE | {"id": f"{USER}/aslkit-train"}
+GOOD = TEMPLATE | {"id": f"{USER}/aslkit-train", "kernel_sources": [f"{USER}/aslkit-prepare"]}
 
 # A small notebook in place of kaggle_kernels/train/train.ipynb: it writes down what it sees.
 PARAMETERS = 'epochs: int = 1\nnote: str = "none"'
@@ -99,24 +97,34 @@ def sources(notebook):
 # Building
 
 
-def test_only_the_embedded_kit_and_the_parameters_differ(project, settings):
-    original = json.loads((project / "kaggle_kernels/train/train.ipynb").read_text())
-    before = sorted(project.rglob("*"))
-    folder = build("train", settings, out=project.parent / "out", parameters={"epochs": 3})
-    assert sorted(project.rglob("*")) == before, "building leaves nothing in the checkout"
-    built = json.loads((folder / "train.ipynb").read_text())
-    assert [cell["metadata"].get("tags") for cell in built["cells"][:3]] == [
-        ["aslkit-wheel"],
-        ["parameters"],
-        ["injected-parameters"],
-    ]
-    assert sources(built)[2] == "# Parameters\nepochs = 3\n"
-    rest = [cell for i, cell in enumerate(built["cells"]) if i not in (0, 2)]
+VALUES = {"prepare": {"workers": 2}, "train": {"epochs": 3}, "submit": {"clips": 40}}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_only_the_embedded_kit_and_the_parameters_differ(name, tmp_path, ready_wheel):
+    "What papermill runs on a laptop is what Kaggle runs, cell by cell."
+    source = REPOSITORY / f"kaggle_kernels/{name}/{name}.ipynb"
+    original = json.loads(source.read_text())
+    settings = replace(Settings(), user=USER, file=REPOSITORY / "settings.ini")
+    folder = build(name, settings, out=tmp_path, parameters=VALUES[name])
+    built = json.loads((folder / f"{name}.ipynb").read_text())
+    added = {"aslkit-wheel", "injected-parameters"}
+    rest = [cell for cell in built["cells"] if not added & set(cell["metadata"].get("tags", []))]
+    assert len(rest) == len(built["cells"]) - 2 and built["metadata"] == original["metadata"]
     for was, now in zip(original["cells"], rest, strict=True):
         now["source"] = "".join(now["source"])
         assert now == was | {"source": "".join(was["source"])} | ({"outputs": []} if was["cell_type"] == "code" else {})
-    assert built["metadata"] == original["metadata"]
+    assert built["cells"][0]["metadata"]["tags"] == ["aslkit-wheel"]
+    tags = [cell["metadata"].get("tags") for cell in built["cells"]]
+    ((key, value),) = VALUES[name].items()
+    assert sources(built)[tags.index(["parameters"]) + 1] == f"# Parameters\n{key} = {value}\n"
     nbformat.validate(nbformat.from_dict(built))
+
+
+def test_building_leaves_nothing_in_the_checkout(project, settings):
+    before = sorted(project.rglob("*"))
+    build("train", settings, out=project.parent / "out", parameters={"epochs": 3})
+    assert sorted(project.rglob("*")) == before
 
 
 def test_the_wheel_holds_the_sources_and_nothing_else(project, settings):
@@ -144,6 +152,10 @@ def test_templates_of_the_repository_are_filled_and_pass(name, accelerator, tmp_
     check_metadata(metadata, tmp_path)
     assert metadata["id"].startswith(f"{USER}/") and metadata["is_private"] and not metadata["enable_internet"]
     assert metadata["competition_sources"] in ([], ["another-one"])
+    reads = {"prepare": [], "train": ["aslkit-prepare"], "submit": ["aslkit-prepare", "my-own-reader"]}
+    assert metadata["kernel_sources"] == [f"{USER}/{source}" for source in reads[name]]
+    again = fill_metadata(template, name, settings, resume=True)
+    assert again["kernel_sources"] == metadata["kernel_sources"] + [metadata["id"]]
     if name == "train":
         assert (metadata["id"], metadata["title"]) == (f"{USER}/my-own-reader", "my own reader")
         assert {key: metadata[key] for key in kernels.MACHINES[accelerator]} == kernels.MACHINES[accelerator]
@@ -231,26 +243,6 @@ def test_all_problems_in_one_sentence(tmp_path):
 
 
 # Running what was built
-
-
-@pytest.fixture(scope="session")
-def bare_python(tmp_path_factory):
-    "A Python with the packages of this environment, the kit excepted."
-    folder = tmp_path_factory.mktemp("bare")
-    venv.create(folder, symlinks=True)
-    site = next(folder.glob("lib/python*/site-packages"))
-    for place in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
-        for entry in Path(place).iterdir():
-            if not entry.name.startswith(("aslkit", "__editable__")) and entry.suffix not in (".pth", ".egg-link"):
-                (site / entry.name).symlink_to(entry)
-    python = folder / "bin/python"
-    kernel = folder / "jupyter/kernels/python3"
-    kernel.mkdir(parents=True)
-    spec = {"argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "bare"}
-    (kernel / "kernel.json").write_text(json.dumps(spec | {"language": "python"}))
-    tried = subprocess.run([python, "-c", "import aslkit"], cwd=folder, capture_output=True, text=True)
-    assert "No module named 'aslkit'" in tried.stderr
-    return python
 
 
 # In a network namespace of its own a process has no network at all, not even the loopback that Jupyter needs: raise that.
