@@ -26,6 +26,7 @@ Modules:
 - `aslkit.params`: Every choice of a training, with its name, its type and its range checked before anything is computed.
 - `aslkit.phrases`: What people were asked to spell: made-up phone numbers, addresses, names and web addresses.
 - `aslkit.plan`: What augmentations change, written down first and carried out once.
+- `aslkit.player`: A clip that moves: in a notebook, in a page, in a GIF; with what is read from it, as it is read.
 - `aslkit.plots`: Pictures of hands, of what is read from them, and of how training went. One look for all.
 - `aslkit.prepare`: 180 GB of landmark files become 16 GB of training data: in bounded memory, by as many processes as there are cores, in several sittings if need be.
 - `aslkit.preprocess`: From landmarks with holes to features: one Keras layer, the same in training and inside the exported model.

@@ -101,7 +101,7 @@ def _preview(data: Path, path: Path) -> int:
 
     from aslkit.competition import read_metadata
     from aslkit.landmarks import LANDMARK_SETS
-    from aslkit.plots import save_player
+    from aslkit.player import save_player
 
     columns, clips, count = LANDMARK_SETS["kit"].columns, [], 4 if path.suffix.lower() == ".gif" else 8
     if not (data / "train.csv").exists():
@@ -135,7 +135,7 @@ def _stitch(
     from aslkit.stitch import stitch
 
     if preview:
-        from aslkit.plots import check_ending
+        from aslkit.player import check_ending
 
         check_ending(preview)
     counts = {"clips": clips, "signers": signers, "supplemental": supplemental, "drills": drills}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from aslkit.competition import ASPECT, ParameterError
 from aslkit.landmarks import LANDMARK_SETS
-from aslkit.plots import player, save_player
+from aslkit.player import player, save_player
 
 KIT = LANDMARK_SETS["kit"]
 HOSTILE = "</script><img src=x onerror=\"document.title='broken'\"> & <b>\u2028"
