@@ -11,6 +11,7 @@ Modules:
 - `aslkit.ctc`: From scores to text, and the loss that teaches it.
 - `aslkit.decode`: Reading inside the graph: from the scores of one clip to its characters, in operations that every TFLite runtime has.
 - `aslkit.devices`: One batch, several devices: each reads its share, all learn the same.
+- `aslkit.explore`: Some corpus to look at, what a reader makes of it, its slips side by side, and runs compared.
 - `aslkit.export`: From trained runs to the two files that the competition wants, compared with the networks before they are written.
 - `aslkit.fallback`: What to answer when a clip cannot be read.
 - `aslkit.grading`: What a submission would score, how sure that is, and where the slips are.
