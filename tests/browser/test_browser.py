@@ -1,0 +1,125 @@
+"The explore notebooks in JupyterLab and the report of a run, as a person with a browser meets them; pictures stay in runs/browser."
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from devtools import CHROMIUM, Browser, wait
+
+ROOT = Path(__file__).parent.parent.parent
+PICTURES = ROOT / "runs" / "browser"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not CHROMIUM, reason="NO CHROMIUM ON THIS MACHINE: NOT ONE BROWSER TEST RAN; install the package `chromium`"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    "JupyterLab on copies of the notebooks, outputs cleared, parameters as papermill would inject them; its address."
+    from papermill.iorw import load_notebook_node, write_ipynb
+    from papermill.parameterize import parameterize_notebook
+
+    folder = tmp_path_factory.mktemp("lab")
+    for name, parameters in {"player": {"clips": 12}, "errors": {"clips": 24, "shown": 2}}.items():
+        notebook = load_notebook_node(str(ROOT / f"nbs/explore/{name}.ipynb"))
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        write_ipynb(parameterize_notebook(notebook, parameters), str(folder / f"{name}.ipynb"))
+    settings = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    places = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "spaces", "JUPYTER_CONFIG_DIR": "config"}
+    places |= {"JUPYTER_RUNTIME_DIR": "runtime", "ASLKIT_DATA": "no", "ASLKIT_PREPARED": "no", "ASLKIT_RUNS": "no"}
+    environment = os.environ | {name: str(folder / place) for name, place in places.items()} | {"PYTHONPATH": str(ROOT)}
+    options = ["--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token=", "--expose-app-in-browser"]
+    command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={folder}"]
+    with open(folder / "lab.log", "w") as log:
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    wait(lambda: answers(f"{address}/api"), 60, "JupyterLab did not start")
+    yield address
+    server.terminate()
+    server.wait(30)
+
+
+def answers(address):
+    try:
+        return urllib.request.urlopen(address).status == 200
+    except OSError:
+        return False
+
+
+CELLS = "jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code' && c.model.sharedModel.source)"
+
+
+def run_all(browser, lab, name):
+    "Open a notebook in JupyterLab, run all its cells, and see that none failed."
+    browser.go(f"{lab}/doc/tree/{name}.ipynb")
+    browser.until("!!window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel")
+    browser.js("void jupyterapp.commands.execute('notebook:run-all-cells')")
+    ended = f"{CELLS}.some(c => c.model.outputs.toJSON().some(o => o.output_type === 'error'))"
+    browser.until(f"{ended} || {CELLS}.every(c => c.model.executionCount)", 120)
+    outputs = json.loads(browser.js(f"JSON.stringify({CELLS}.flatMap(c => c.model.outputs.toJSON()))"))
+    assert not [o["evalue"] for o in outputs if o["output_type"] == "error"]
+    return outputs
+
+
+PIXELS = "[...document.querySelectorAll('{}')].slice(0, 1).map(c => c.toDataURL()).join()"
+
+
+def move_the_slider(browser, picture):
+    "Bring the first player before the eyes, go some frames on by the arrow key, and see all three canvases change."
+    browser.until("!!document.querySelector('.aslkit-slider')")
+    browser.js("document.querySelector('.aslkit-whole').scrollIntoView({block: 'center'})")
+    browser.until("getComputedStyle(document.querySelector('.aslkit-panel')).display === 'flex'")
+    canvases = [PIXELS.format(f".aslkit-{name}") for name in ("whole", "close", "strip")]
+    before = [browser.js(code) for code in canvases], browser.js("document.querySelector('.aslkit-frame').textContent")
+    assert all(before[0])
+    browser.click(".aslkit-slider")  # the middle of the clip, and the keys go to the slider
+    middle = [browser.js(code) for code in canvases], browser.js("document.querySelector('.aslkit-frame').textContent")
+    browser.press("ArrowRight", 6)
+    after = [browser.js(code) for code in canvases], browser.js("document.querySelector('.aslkit-frame').textContent")
+    assert len({before[1], middle[1], after[1]}) == 3
+    for seen in zip(before[0], middle[0], after[0]):
+        assert len(set(seen)) == 3
+    browser.picture(PICTURES / picture)
+
+
+def test_player_in_jupyterlab(browser, lab):
+    outputs = run_all(browser, lab, "player")
+    said = "".join("".join(o.get("data", {}).get("text/markdown", "")) for o in outputs)
+    assert "A stitched corpus: not competition data" in said and "12 clips" in said
+    move_the_slider(browser, "player.png")
+    read = browser.js("document.querySelector('.aslkit-caption').textContent")
+    assert read  # in the middle of the clip something has been read
+
+
+def test_errors_in_jupyterlab(browser, lab):
+    outputs = run_all(browser, lab, "errors")
+    said = "".join("".join(o.get("data", {}).get("text/markdown", "")) for o in outputs)
+    assert "A stitched corpus: not competition data" in said
+    assert sum("image/png" in o.get("data", {}) for o in outputs) >= 4
+    browser.js("document.querySelector('.aslkit-slips, .aslkit-slider')?.scrollIntoView()")
+    move_the_slider(browser, "errors.png")
