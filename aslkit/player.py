@@ -141,6 +141,7 @@ _SCRIPT += """
     requestAnimationFrame(step);
   }
   part("play").onclick = () => { playing = !playing; last = null; show(); requestAnimationFrame(step); };
+  part("slider").onpointerup = () => part("slider").focus();
   part("slider").oninput = event => { playing = false; frame = +event.target.value; show(); };
   root.querySelectorAll(".aslkit-speed").forEach(b => b.onclick = () => { speed = +b.value; show(); });
   part("caption").parentNode.hidden = !clip.captions.length;
@@ -159,7 +160,8 @@ _SPEEDS = [f'<button class="aslkit-speed" value="{v}" {_BUTTON} title="speed">{v
 _LINE = '<div style="display:inline-block;width:4em">{}</div><span style="{}" class="aslkit-{}">{}</span>'
 _TEXT = "font:bold 18px/1.4 ui-monospace,monospace;white-space:pre"  # phrase and reading: character below character
 _BLOCK = (
-    '<p class="aslkit-still">{still}</p><div class="aslkit-panel" style="display:none;flex-wrap:wrap;gap:16px">'
+    '<p class="aslkit-still">{still}</p><div class="aslkit-panel" data-lm-suppress-shortcuts="true" '
+    'style="display:none;flex-wrap:wrap;gap:16px">'
     f'<canvas class="aslkit-whole" style="width:260px;height:{round(260 * ASPECT)}px;{_PAPER}"></canvas>'
     '<div style="width:440px"><div style="display:flex;gap:16px">'
     f'<canvas class="aslkit-close" style="width:300px;height:300px;{_PAPER}"></canvas><div>{{legend}}</div></div>'

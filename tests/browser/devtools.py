@@ -29,6 +29,7 @@ class Browser:
         self.socket = websocket.create_connection(page["webSocketDebuggerUrl"], suppress_origin=True, timeout=60)
         self.number, self.asked = 0, []  # addresses that any page asked for
         self.ask("Network.enable")
+        self.ask("Emulation.setFocusEmulationEnabled", enabled=True)
         self.ask("Emulation.setDeviceMetricsOverride", width=WIDE, height=HIGH, deviceScaleFactor=1, mobile=False)
 
     def ask(self, method, **params):

@@ -77,7 +77,9 @@ CELLS = "jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type
 def run_all(browser, lab, name):
     "Open a notebook in JupyterLab, run all its cells, and see that none failed."
     browser.go(f"{lab}/doc/tree/{name}.ipynb")
-    browser.until("!!window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel")
+    browser.until("!!document.querySelector('.jp-Notebook .jp-Cell')")
+    browser.click(".jp-Notebook .jp-Cell")
+    browser.until("jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
     browser.js("void jupyterapp.commands.execute('notebook:run-all-cells')")
     ended = f"{CELLS}.some(c => c.model.outputs.toJSON().some(o => o.output_type === 'error'))"
     browser.until(f"{ended} || {CELLS}.every(c => c.model.executionCount)", 120)
