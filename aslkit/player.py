@@ -153,21 +153,21 @@ _SCRIPT += """
 
 # %% ../nbs/12b_player.ipynb #fcd76a3a
 _BUTTON = (
-    'style="background:none;color:inherit;border:1px solid;border-radius:4px;padding:2px 8px;margin-right:4px;cursor:pointer"'
+    'style="background:none;color:inherit;border:1px solid;border-radius:4px;padding:2px 8px;margin-right:4px;cursor:pointer" '
+    'data-lm-suppress-shortcuts="true"'
 )
 _PAPER = "background:white;outline:1px solid #8884"  # in a dark theme too: the colours were chosen for it
 _SPEEDS = [f'<button class="aslkit-speed" value="{v}" {_BUTTON} title="speed">{v}&times;</button>' for v in (0.25, 0.5, 1, 2)]
 _LINE = '<div style="display:inline-block;width:4em">{}</div><span style="{}" class="aslkit-{}">{}</span>'
 _TEXT = "font:bold 18px/1.4 ui-monospace,monospace;white-space:pre"  # phrase and reading: character below character
 _BLOCK = (
-    '<p class="aslkit-still">{still}</p><div class="aslkit-panel" data-lm-suppress-shortcuts="true" '
-    'style="display:none;flex-wrap:wrap;gap:16px">'
+    '<p class="aslkit-still">{still}</p><div class="aslkit-panel" style="display:none;flex-wrap:wrap;gap:16px">'
     f'<canvas class="aslkit-whole" style="width:260px;height:{round(260 * ASPECT)}px;{_PAPER}"></canvas>'
     '<div style="width:440px"><div style="display:flex;gap:16px">'
     f'<canvas class="aslkit-close" style="width:300px;height:300px;{_PAPER}"></canvas><div>{{legend}}</div></div>'
     '<div style="overflow:hidden;margin:4px 0"><div>{phrase}</div><div>{caption}</div></div>'
     f'<button class="aslkit-play" {_BUTTON} title="play or pause">&#9654;</button>{"".join(_SPEEDS)}<br>'
-    '<input class="aslkit-slider" type="range" min="0" max="{last}" style="width:100%;margin:6px 0" title="frame">'
+    '<input class="aslkit-slider" data-lm-suppress-shortcuts="true" type="range" min="0" max="{last}" style="width:100%;margin:6px 0" title="frame">'
     '<canvas class="aslkit-strip" style="width:440px;height:{high}px"></canvas><div>{coverage}</div>'
     '<div class="aslkit-frame" style="font-variant-numeric:tabular-nums"></div></div></div>'
 )

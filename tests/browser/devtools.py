@@ -29,6 +29,7 @@ class Browser:
         self.socket = websocket.create_connection(page["webSocketDebuggerUrl"], suppress_origin=True, timeout=60)
         self.number, self.asked = 0, []  # addresses that any page asked for
         self.ask("Network.enable")
+        self.ask("Page.enable")
         self.ask("Emulation.setFocusEmulationEnabled", enabled=True)
         self.ask("Emulation.setDeviceMetricsOverride", width=WIDE, height=HIGH, deviceScaleFactor=1, mobile=False)
 
@@ -38,6 +39,9 @@ class Browser:
         while (answer := json.loads(self.socket.recv())).get("id") != self.number:
             if answer.get("method") == "Network.requestWillBeSent":
                 self.asked.append(answer["params"]["request"]["url"])
+            if answer.get("method") == "Page.javascriptDialogOpening":  # JupyterLab asks whether to leave an unsaved notebook
+                leave = {"id": 0, "method": "Page.handleJavaScriptDialog", "params": {"accept": True}}
+                self.socket.send(json.dumps(leave))
         assert "error" not in answer, answer
         return answer["result"]
 
