@@ -108,6 +108,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'aslkit.cli._preview': ('cli.html#_preview', 'aslkit/cli.py'),
                             'aslkit.cli._push': ('cli.html#_push', 'aslkit/cli.py'),
                             'aslkit.cli._read': ('cli.html#_read', 'aslkit/cli.py'),
+                            'aslkit.cli._report': ('cli.html#_report', 'aslkit/cli.py'),
                             'aslkit.cli._run': ('cli.html#_run', 'aslkit/cli.py'),
                             'aslkit.cli._run_folder': ('cli.html#_run_folder', 'aslkit/cli.py'),
                             'aslkit.cli._runs': ('cli.html#_runs', 'aslkit/cli.py'),

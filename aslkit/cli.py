@@ -383,6 +383,19 @@ def _read(
 
     print(read_clip(files[0] if len(files) == 2 else None, files[-1], sequence_id, timeout))
 
+# %% ../nbs/14_cli.ipynb #a7c3d2f1
+@app.command("report")
+def _report(
+    run: Annotated[str, typer.Argument(help="name or folder of a run")],
+    out: Annotated[Path | None, typer.Option(help="HTML file to write; without it, report.html in the run's folder")] = None,
+) -> None:
+    "Write a run as one HTML page that needs no network."
+    _load_keras()
+    from aslkit.report import report
+
+    path = report(_run_folder(run), out)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, everything in it; open it in a browser.")
+
 # %% ../nbs/14_cli.ipynb #88e72970
 @app.command("push")
 def _push(
