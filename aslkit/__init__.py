@@ -33,6 +33,7 @@ Modules:
 - `aslkit.preprocess`: From landmarks with holes to features: one Keras layer, the same in training and inside the exported model.
 - `aslkit.push`: A built notebook on its way: searched for secrets, sent with the real `kaggle` command, every refusal in one sentence.
 - `aslkit.reader`: Landmarks in, text out: a submission in an app, a web server, or a notebook with a camera.
+- `aslkit.report`: A run as one page to send round: what was trained on what, how well it reads, where it fails, and what that looks like.
 - `aslkit.sandbox`: Models from anywhere, in a process of their own with limits on time and memory; in Kaggle's old runtime, too.
 - `aslkit.settings`: One small file that a competitor edits, and what the kit makes of it.
 - `aslkit.signers`: Synthetic people: hands, habits, tempo, body and camera, drawn from a number.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 from devtools import CHROMIUM, Browser, wait
+from small_run import small_run
+
+from aslkit.report import report
 
 ROOT = Path(__file__).parent.parent.parent
 PICTURES = ROOT / "runs" / "browser"
@@ -88,25 +92,25 @@ def run_all(browser, lab, name):
     return outputs
 
 
-PIXELS = "[...document.querySelectorAll('{}')].slice(0, 1).map(c => c.toDataURL()).join()"
+STATE = "({text: document.querySelector('.aslkit-frame').textContent, pixels: [...document.querySelectorAll('canvas')].slice(0, 3)"
+STATE += ".map(c => c.toDataURL())})"
 
 
 def move_the_slider(browser, picture):
-    "Bring the first player before the eyes, go some frames on by the arrow key, and see all three canvases change."
+    "Bring the first player before the eyes, click into the slider, go on by the arrow key, and see the pictures change."
     browser.until("!!document.querySelector('.aslkit-slider')")
     browser.js("document.querySelector('.aslkit-whole').scrollIntoView({block: 'center'})")
     browser.until("getComputedStyle(document.querySelector('.aslkit-panel')).display === 'flex'")
-    canvases = [PIXELS.format(f".aslkit-{name}") for name in ("whole", "close", "strip")]
-    before = [browser.js(code) for code in canvases], browser.js("document.querySelector('.aslkit-frame').textContent")
-    assert all(before[0])
-    browser.click(".aslkit-slider")  # the middle of the clip, and the keys go to the slider
-    middle = [browser.js(code) for code in canvases], browser.js("document.querySelector('.aslkit-frame').textContent")
+    states = [browser.js(STATE)]
+    browser.click(".aslkit-slider")  # the middle of the clip
+    states.append(browser.js(STATE))
     browser.press("ArrowRight", 6)
-    after = [browser.js(code) for code in canvases], browser.js("document.querySelector('.aslkit-frame').textContent")
-    assert len({before[1], middle[1], after[1]}) == 3
-    for seen in zip(before[0], middle[0], after[0]):
-        assert len(set(seen)) == 3
+    states.append(browser.js(STATE))
     browser.picture(PICTURES / picture)
+    first, middle, later = ([int(n) for n in re.findall(r"\d+", state["text"])[:2]] for state in states)
+    assert first[0] < middle[0] and later == [middle[0] + 6, middle[1]]
+    whole, close, strip = zip(*(state["pixels"] for state in states))
+    assert len(set(whole)) == len(set(strip)) == 3 and len(set(close)) > 1  # a hand may be lost in a frame, arms are not
 
 
 def test_player_in_jupyterlab(browser, lab):
@@ -123,5 +127,20 @@ def test_errors_in_jupyterlab(browser, lab):
     said = "".join("".join(o.get("data", {}).get("text/markdown", "")) for o in outputs)
     assert "A stitched corpus: not competition data" in said
     assert sum("image/png" in o.get("data", {}) for o in outputs) >= 4
-    browser.js("document.querySelector('.aslkit-slips, .aslkit-slider')?.scrollIntoView()")
-    move_the_slider(browser, "errors.png")
+    move_the_slider(browser, "errors_player.png")
+    browser.js("document.querySelector('.aslkit-slips').scrollIntoView()")
+    browser.picture(PICTURES / "errors.png")
+    signs = browser.js("document.querySelector('.aslkit-slips').textContent")
+    assert set(signs) & set("≠−+")  # a slip has a sign and not only a colour
+
+
+def test_report_from_the_disk(browser, tmp_path):
+    run = small_run(tmp_path / "a run")
+    path = report(run, clips=2)
+    browser.go(path.as_uri())
+    assert browser.asked == [path.as_uri()] and len(browser.js("document.title")) > 4
+    browser.picture(PICTURES / "report.png")
+    seen = browser.js("[...document.images].map(i => i.naturalWidth)")
+    assert len(seen) == 4 and all(seen)
+    assert browser.js("document.documentElement.scrollWidth") <= 1280
+    move_the_slider(browser, "report_player.png")
