@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from .batches import Batches, plan_buckets
-from .competition import CHARACTER_MAP, DataError, ParameterError, levenshtein, phrase_kind
+from .competition import CHARACTER_MAP, ParameterError, levenshtein, phrase_kind
 from .corpus import Corpus
 from .ctc import greedy
 from .devices import predict
@@ -146,7 +146,8 @@ def read_clips(
 ) -> tuple[pd.DataFrame, list[np.ndarray]]:  # table in the order of `rows`, `stride` in frames a step; (N, C) probabilities each
     "Read clips, and keep what the network believes step by step."
     if corpus.landmark_set.name != reader.settings["landmark_set"]:
-        problem = f"the corpus holds the points {corpus.landmark_set.name!r}, and the network reads {reader.settings['landmark_set']!r}"
+        points = reader.settings["landmark_set"]
+        problem = f"the corpus holds the points {corpus.landmark_set.name!r}, and the network reads {points!r}"
         raise ParameterError(problem, "prepare another corpus, or name another run", corpus.folder.name)
     rows, frames = np.asarray(rows, int), corpus.clips.frames.to_numpy()[rows]
     clips = Batches(corpus, rows, batch_size, plan_buckets(frames, longest=8 * -(-max(1, *frames, 1) // 8)), prefetch=2)
@@ -181,7 +182,8 @@ def watch(
 
 # %% ../nbs/12c_explore.ipynb #74443890
 SLIPS = {"≠": ("read as another", COLOURS["orange"]), "−": ("missed", COLOURS["sky"]), "+": ("invented", COLOURS["purple"])}
-_CELL = "padding:0 2px;min-width:0.8em;text-align:center;border:none;font:15px/1.3 ui-monospace,monospace;white-space:pre;color:#000"
+_CELL = "padding:0 2px;min-width:0.8em;text-align:center;border:none;white-space:pre;color:#000"
+_CELL += ";font:15px/1.3 ui-monospace,monospace"
 
 
 def slips(

@@ -167,7 +167,8 @@ _BLOCK = (
     f'<canvas class="aslkit-close" style="width:300px;height:300px;{_PAPER}"></canvas><div>{{legend}}</div></div>'
     '<div style="overflow:hidden;margin:4px 0"><div>{phrase}</div><div>{caption}</div></div>'
     f'<button class="aslkit-play" {_BUTTON} title="play or pause">&#9654;</button>{"".join(_SPEEDS)}<br>'
-    '<input class="aslkit-slider" data-lm-suppress-shortcuts="true" type="range" min="0" max="{last}" style="width:100%;margin:6px 0" title="frame">'
+    '<input class="aslkit-slider" data-lm-suppress-shortcuts="true" type="range" '
+    'min="0" max="{last}" style="width:100%;margin:6px 0" title="frame">'
     '<canvas class="aslkit-strip" style="width:440px;height:{high}px"></canvas><div>{coverage}</div>'
     '<div class="aslkit-frame" style="font-variant-numeric:tabular-nums"></div></div></div>'
 )

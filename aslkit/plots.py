@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from .competition import ASPECT, BLANK, CHARACTERS
-from .landmarks import FINGERS, HAND_BONES, LANDMARK_SETS, LandmarkSet
+from .landmarks import FINGERS, HAND_BONES, LandmarkSet
 
 # %% ../nbs/12a_plots.ipynb #b18cf4bf
 COLOURS = {"black": "#000000", "orange": "#E69F00", "sky": "#56B4E9", "green": "#009E73", "yellow": "#F0E442",

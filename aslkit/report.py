@@ -124,7 +124,9 @@ def _choices(params: dict[str, Any]) -> list[tuple[str, Any, bool]]:
     "Name, value, and whether it differs from what it would be by itself; folders without their paths."
     usual = {field.name: field.default for field in dataclasses.fields(TrainParams)}
     shown = {name: Path(value).name if name in ("run", "prepared") else value for name, value in params.items()}
-    return [(name, value, name not in ("run", "prepared") and value != usual.get(name)) for name, value in sorted(shown.items())]
+    return [
+        (name, value, name not in ("run", "prepared") and value != usual.get(name)) for name, value in sorted(shown.items())
+    ]
 
 
 def gather(
@@ -140,7 +142,11 @@ def gather(
     bad = bad.assign(row=readings.row[bad.index])
     legible = bad[bad.hand_frames >= bad.phrase.str.len()] if corpus is not None else bad
     players, why = _players(run, corpus, legible.head(clips))
-    data = origin(corpus) if corpus is not None else "The corpus is not there any more, so this page cannot tell what kind of clips it held."
+    data = (
+        origin(corpus)
+        if corpus is not None
+        else "The corpus is not there any more, so this page cannot tell what kind of clips it held."
+    )
     return {
         "name": run.absolute().name, "data": re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", html.escape(data)), "summary": summary,
         "metrics": metrics, "choices": _choices(params), "pictures": _pictures(summary, readings, history), "slips": SLIPS,

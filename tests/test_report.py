@@ -85,7 +85,7 @@ def test_without_corpus_curves_and_weights(small_run, tmp_path):
 
 
 def test_text_stays_text(small_run, tmp_path):
-    run = tmp_path / f"a <b>run"
+    run = tmp_path / "a <b>run"
     shutil.copytree(small_run, run, ignore=shutil.ignore_patterns("prepared"))
     for name in ("readings.csv", "held_out.csv"):
         table = pd.read_csv(run / name)

@@ -18,7 +18,14 @@ class Browser:
     "One page of 1280 x 800 pixels."
 
     def __init__(self, profile):
-        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars"]
+        flags = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--hide-scrollbars",
+        ]
         flags += ["--remote-debugging-port=0", f"--user-data-dir={profile}", f"--window-size={WIDE},{HIGH}", "about:blank"]
         self.process = subprocess.Popen([CHROMIUM, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         told = Path(profile) / "DevToolsActivePort"

@@ -1,4 +1,4 @@
-"The explore notebooks in JupyterLab and the report of a run, as a person with a browser meets them; pictures stay in runs/browser."
+"The explore notebooks in JupyterLab and the report of a run, as people with a browser meet them; pictures stay in runs/browser."
 
 import json
 import os
@@ -88,10 +88,13 @@ def run_all(browser, lab, name):
     browser.until(f"{ended} || {CELLS}.every(c => c.model.executionCount)", 120)
     outputs = json.loads(browser.js(f"JSON.stringify({CELLS}.flatMap(c => c.model.outputs.toJSON()))"))
     assert not [o["evalue"] for o in outputs if o["output_type"] == "error"]
+    assert not [o["text"] for o in outputs if o.get("name") == "stderr"]
     return outputs
 
 
-STATE = "({text: document.querySelector('.aslkit-frame').textContent, pixels: [...document.querySelectorAll('canvas')].slice(0, 3)"
+STATE = (
+    "({text: document.querySelector('.aslkit-frame').textContent, pixels: [...document.querySelectorAll('canvas')].slice(0, 3)"
+)
 STATE += ".map(c => c.toDataURL())})"
 
 
@@ -135,6 +138,7 @@ def test_errors_in_jupyterlab(browser, lab):
 
 def test_report_from_the_disk(browser, small_run, tmp_path):
     path = report(small_run, tmp_path / "a page.html", clips=2)
+    browser.go("about:blank")
     browser.go(path.as_uri())
     assert [address for address in browser.asked if not address.startswith("data:")] == [path.as_uri()]
     browser.picture(PICTURES / "report.png")
