@@ -143,7 +143,9 @@ def read_clips(
     corpus: Corpus,
     rows: Sequence[int],  # rows of corpus.clips
     batch_size: int = 16,  # clips
-) -> tuple[pd.DataFrame, list[np.ndarray]]:  # table in the order of `rows`, `stride` in frames a step; (N, C) probabilities each
+) -> tuple[
+    pd.DataFrame, list[np.ndarray]
+]:  # table in the order of `rows`, `stride` in frames a step; (N, C) probabilities each
     "Read clips, and keep what the network believes step by step."
     if corpus.landmark_set.name != reader.settings["landmark_set"]:
         points = reader.settings["landmark_set"]
@@ -213,7 +215,9 @@ def slips_html(
 
 def slips_legend() -> str:  # HTML
     "What the signs and colours of `slips_html` mean."
-    marks = [f'<b style="background:{colour};color:#000;padding:0 4px">{sign}</b> {word}' for sign, (word, colour) in SLIPS.items()]
+    marks = [
+        f'<b style="background:{colour};color:#000;padding:0 4px">{sign}</b> {word}' for sign, (word, colour) in SLIPS.items()
+    ]
     return f"<p>{', '.join(marks)}; ␣ is the space.</p>"
 
 # %% ../nbs/12c_explore.ipynb #1cf5ac6f
@@ -250,7 +254,9 @@ def list_run_folders(
 def compare_runs(
     runs: Sequence[str | Path],  # run folders
     base: str | Path | None = None,  # the one to compare with; None: the first
-) -> pd.DataFrame:  # a row a run: parameters that differ, score, low, high, exact, clips; difference and its ends, NaN: other clips
+) -> (
+    pd.DataFrame
+):  # a row a run: parameters that differ, score, low, high, exact, clips; difference and its ends, NaN: other clips
     "A table of ablations."
     runs, rows = [Path(run) for run in runs], []
     params = [json.loads((run / "params.json").read_text()) for run in runs]

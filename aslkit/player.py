@@ -343,7 +343,9 @@ def save_page(
     "Write a page with several players, for a browser without a network."
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
     body = "\n".join(one.html for one in players)
-    page = f'{head}<title>{html.escape(title)}</title><body style="display:flex;flex-wrap:wrap;gap:32px;margin:24px">{body}</body>'
+    page = (
+        f'{head}<title>{html.escape(title)}</title><body style="display:flex;flex-wrap:wrap;gap:32px;margin:24px">{body}</body>'
+    )
     write_whole(Path(path), lambda file: file.write(f"{page}</html>".encode()))
 
 

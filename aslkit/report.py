@@ -142,11 +142,8 @@ def gather(
     bad = bad.assign(row=readings.row[bad.index])
     legible = bad[bad.hand_frames >= bad.phrase.str.len()] if corpus is not None else bad
     players, why = _players(run, corpus, legible.head(clips))
-    data = (
-        origin(corpus)
-        if corpus is not None
-        else "The corpus is not there any more, so this page cannot tell what kind of clips it held."
-    )
+    gone = "The corpus is not there any more, so this page cannot tell what kind of clips it held."
+    data = gone if corpus is None else origin(corpus)
     return {
         "name": run.absolute().name, "data": re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", html.escape(data)), "summary": summary,
         "metrics": metrics, "choices": _choices(params), "pictures": _pictures(summary, readings, history), "slips": SLIPS,
@@ -158,85 +155,112 @@ def gather(
 # %% ../nbs/12d_report.ipynb #b9b03918
 _STYLE = """
 :root { color-scheme: light; }
-body { background: #fff; color: #111; font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1120px; padding: 16px 24px; }
-h1 { margin: 0; font-size: 30px; } h2 { margin: 32px 0 8px; border-bottom: 1px solid #ccc; font-size: 22px; } h3 { margin: 20px 0 4px; font-size: 17px; }
+body { background: #fff; color: #111; font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1120px; padding:
+16px 24px; }
+h1 { margin: 0; font-size: 30px; } h2 { margin: 32px 0 8px; border-bottom: 1px solid #ccc; font-size: 22px; } h3 { margin:
+20px 0 4px; font-size: 17px; }
 nav a { margin-right: 16px; } a { color: #005a91; }
 .data { border-left: 4px solid #E69F00; background: #fdf6e6; padding: 8px 16px; margin: 12px 0; }
 .figures { display: flex; gap: 16px; flex-wrap: wrap; margin: 16px 0; padding: 0; }
 .figures div { flex: 1 1 180px; border: 1px solid #ccc; border-radius: 6px; padding: 8px 16px; }
-.figures dt { color: #444; } .figures dd { margin: 0; font-size: 26px; font-weight: 600; } .figures small { font-size: 14px; font-weight: 400; color: #444; }
+.figures dt { color: #444; } .figures dd { margin: 0; font-size: 26px; font-weight: 600; } .figures small { font-size:
+14px; font-weight: 400; color: #444; }
 figure { margin: 12px 0; } figcaption { color: #444; } img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; } caption { text-align: left; color: #444; padding: 4px 0; }
-.list td, .list th { text-align: left; border-bottom: 1px solid #ddd; padding: 3px 16px 3px 0; } .columns { columns: 2; } .changed { font-weight: 700; }
+.list td, .list th { text-align: left; border-bottom: 1px solid #ddd; padding: 3px 16px 3px 0; } .columns { columns: 2; }
+.changed { font-weight: 700; }
 .clip { break-inside: avoid; margin: 16px 0; overflow-x: auto; }
 @media print { nav { display: none; } h2 { break-after: avoid; } }
 """
 
+# %% ../nbs/12d_report.ipynb #4cf7d183
 _TOP = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Run {{ name }}</title><style>{{ style }}</style></head><body>
 <header><h1>Run {{ name }}</h1>
-<nav aria-label="Sections"><a href="#curves">Curves</a><a href="#scores">Scores</a><a href="#errors">Errors</a><a href="#clips">Worst clips</a>
+<nav aria-label="Sections"><a href="#curves">Curves</a><a href="#scores">Scores</a><a href="#errors">Errors</a><a
+href="#clips">Worst clips</a>
 <a href="#latency">Latency</a><a href="#parameters">Parameters</a><a href="#provenance">Provenance</a></nav>
-<p class="data">{{ data|safe }} Held out: {{ metrics.split }}; {{ "{:,}".format(summary.clips) }} clips of {{ summary.by_signer|length }} signers.</p></header>
+<p class="data">{{ data|safe }} Held out: {{ metrics.split }}; {{ "{:,}".format(summary.clips) }} clips of {{
+summary.by_signer|length }} signers.</p></header>
 <main><dl class="figures">
 <div><dt>score (1 is perfect)</dt><dd>{{ "%.3f"|format(summary.score) }}
- <small>{{ "%.3f"|format(summary.low) }} to {{ "%.3f"|format(summary.high) }}, 95&nbsp;%, over {{ summary.over }}</small></dd></div>
+ <small>{{ "%.3f"|format(summary.low) }} to {{ "%.3f"|format(summary.high) }}, 95&nbsp;%, over {{ summary.over
+}}</small></dd></div>
 <div><dt>clips without a slip</dt><dd>{{ "%.1f"|format(100 * summary.exact) }}&nbsp;%</dd></div>
 <div><dt>network</dt><dd>{{ "%.2f"|format(metrics.parameters / 1e6) }}&nbsp;M <small>parameters</small></dd></div>
 <div><dt>a clip takes here</dt><dd>{% if exported.latency %}{{ "%.1f"|format(exported.latency.p50) }}&nbsp;ms
- <small>{{ "%.1f"|format(exported.latency.p95) }} ms for the slowest 5 %</small>{% else %}<small>not measured</small>{% endif %}</dd></div>
+ <small>{{ "%.1f"|format(exported.latency.p95) }} ms for the slowest 5 %</small>{% else %}<small>not measured</small>{%
+endif %}</dd></div>
 </dl>
 """
 
-# %% ../nbs/12d_report.ipynb #8868f41a
+# %% ../nbs/12d_report.ipynb #fdbb087b
 _RESULTS = """
 <section aria-labelledby="curves"><h2 id="curves">Curves</h2>
-{% if pictures.curves %}<figure>{{ pictures.curves|safe }}<figcaption>CTC loss in nats a clip, to the left; score of the held-out clips, to the right.
-After the last epoch: loss {{ "%.2f"|format(history.loss) }}, held out {{ "%.2f"|format(history.val_loss) }}.</figcaption></figure>
+{% if pictures.curves %}<figure>{{ pictures.curves|safe }}<figcaption>CTC loss in nats a clip, to the left; score of the
+held-out clips, to the right.
+After the last epoch: loss {{ "%.2f"|format(history.loss) }}, held out {{ "%.2f"|format(history.val_loss)
+}}.</figcaption></figure>
 {% else %}<p>The run has no history.</p>{% endif %}</section>
 <section aria-labelledby="scores"><h2 id="scores">Scores</h2>
-<p>The competition's score: one minus the edits over the characters of all labels together. A bar is the interval that the score would lie in with other people
+<p>The competition's score: one minus the edits over the characters of all labels together. A bar is the interval that the
+score would lie in with other people
 95 times in 100; in brackets, how many clips it stands on. Bars that overlap do not tell groups apart.</p>
 <figure>{{ pictures.groups|safe }}<figcaption>By group. Frames a character: low is fast.</figcaption></figure>
 <figure>{{ pictures.signers|safe }}<figcaption>By signer, the worst first, twenty at most.</figcaption></figure></section>
 <section aria-labelledby="errors"><h2 id="errors">Errors</h2>
-<figure>{{ pictures.confusion|safe }}<figcaption>Characters with the most slips: a row was meant, a column was read. ∅ is nothing: its column was missed, its row
+<figure>{{ pictures.confusion|safe }}<figcaption>Characters with the most slips: a row was meant, a column was read. ∅ is
+nothing: its column was missed, its row
 invented. ␣ is the space.</figcaption></figure>
-<table class="list"><caption>The most frequent slips</caption><thead><tr><th scope="col">meant</th><th scope="col">read</th><th scope="col">times</th>
-<th scope="col">of the times meant</th></tr></thead><tbody>{% for slip in summary.slips %}<tr><td>{{ slip.meant|seen }}</td><td>{{ slip.read|seen }}</td>
+<table class="list"><caption>The most frequent slips</caption><thead><tr><th scope="col">meant</th><th
+scope="col">read</th><th scope="col">times</th>
+<th scope="col">of the times meant</th></tr></thead><tbody>{% for slip in summary.slips %}<tr><td>{{ slip.meant|seen
+}}</td><td>{{ slip.read|seen }}</td>
 <td>{{ slip.count }}</td><td>{{ "%.0f"|format(100 * slip.share) }} %</td></tr>{% endfor %}</tbody></table></section>
 """
 
+# %% ../nbs/12d_report.ipynb #9f06efa5
 _CLIPS = """
 <section aria-labelledby="clips"><h2 id="clips">Worst clips</h2>
-<p>Those that cost the most edits.{% for sign, (word, colour) in slips.items() %} <b style="background:{{ colour }};padding:0 4px">{{ sign }}</b> {{ word }}
+<p>Those that cost the most edits.{% for sign, (word, colour) in slips.items() %} <b style="background:{{ colour
+}};padding:0 4px">{{ sign }}</b> {{ word }}
 {%- endfor %}.</p>
-{% for one in worst %}<div class="clip"><h3>{{ loop.index }}. {{ one.edits }} edits in “{{ one.phrase }}”</h3><p>Signer {{ one.participant_id }}, {{ one.kind }}
-{%- if one.frames == one.frames %}, a hand in {{ one.hand_frames }} of {{ one.frames }} frames{% endif %}; clip {{ one.sequence_id }}.</p>
+{% for one in worst %}<div class="clip"><h3>{{ loop.index }}. {{ one.edits }} edits in “{{ one.phrase }}”</h3><p>Signer {{
+one.participant_id }}, {{ one.kind }}
+{%- if one.frames == one.frames %}, a hand in {{ one.hand_frames }} of {{ one.frames }} frames{% endif %}; clip {{
+one.sequence_id }}.</p>
 {{ one.aligned|safe }}</div>{% endfor %}
-<h3>To watch</h3><p>{{ why or "The worst of those that show a hand long enough to be read. The reading is laid along the frames where the network was surest." }}</p>
+<h3>To watch</h3><p>{{ why or "The worst of those that show a hand long enough to be read. The reading is laid along the
+frames where the network was surest." }}</p>
 {% for player in players %}<div class="clip">{{ player|safe }}</div>{% endfor %}</section>
 """
 
-# %% ../nbs/12d_report.ipynb #0de68875
+# %% ../nbs/12d_report.ipynb #b66f31c9
 _FACTS = """
 <section aria-labelledby="latency"><h2 id="latency">Latency</h2>
-{% if exported.megabytes %}<p>The submission has {{ "%.1f"|format(exported.megabytes) }} MB{% if exported.precision %}, {{ exported.precision }},
- decoder {{ exported.decoder }}{% endif %}.{% if exported.latency %} Here, on one thread, it took {{ "%.1f"|format(exported.latency.p50) }} ms for a clip
- (median) and {{ "%.1f"|format(exported.latency.p95) }} ms (95 %), over {{ exported.latency.clips }} held-out clips. Other machines differ.{% endif %}</p>{% endif %}
+{% if exported.megabytes %}<p>The submission has {{ "%.1f"|format(exported.megabytes) }} MB{% if exported.precision %}, {{
+exported.precision }},
+ decoder {{ exported.decoder }}{% endif %}.{% if exported.latency %} Here, on one thread, it took {{
+"%.1f"|format(exported.latency.p50) }} ms for a clip
+ (median) and {{ "%.1f"|format(exported.latency.p95) }} ms (95 %), over {{ exported.latency.clips }} held-out clips. Other
+machines differ.{% endif %}</p>{% endif %}
 {% if exported.why %}<p>{{ exported.why }}</p>{% endif %}</section>
 <section aria-labelledby="parameters"><h2 id="parameters">Parameters</h2><p>Bold: not what it would be by itself.</p>
-<div class="columns"><table class="list"><thead><tr><th scope="col">parameter</th><th scope="col">value</th></tr></thead><tbody>
-{% for parameter, value, changed in choices %}<tr{% if changed %} class="changed"{% endif %}><th scope="row">{{ parameter }}</th><td>{{ value }}</td></tr>
+<div class="columns"><table class="list"><thead><tr><th scope="col">parameter</th><th
+scope="col">value</th></tr></thead><tbody>
+{% for parameter, value, changed in choices %}<tr{% if changed %} class="changed"{% endif %}><th scope="row">{{ parameter
+}}</th><td>{{ value }}</td></tr>
 {% endfor %}</tbody></table></div></section>
 <section aria-labelledby="provenance"><h2 id="provenance">Provenance</h2><table class="list"><tbody>
-<tr><th scope="row">fingerprint of the data</th><td>{{ metrics.corpus }}</td></tr><tr><th scope="row">seed</th><td>{{ seed }}</td></tr>
+<tr><th scope="row">fingerprint of the data</th><td>{{ metrics.corpus }}</td></tr><tr><th scope="row">seed</th><td>{{ seed
+}}</td></tr>
 <tr><th scope="row">split</th><td>{{ metrics.split }}</td></tr>
-{% for package, version in versions.items() %}<tr><th scope="row">{{ package }}</th><td>{{ version }}</td></tr>{% endfor %}</tbody></table>
+{% for package, version in versions.items() %}<tr><th scope="row">{{ package }}</th><td>{{ version }}</td></tr>{% endfor
+%}</tbody></table>
 <p>A score on a stitched corpus is not a leaderboard score.</p></section></main></body></html>
 """
 
-
+# %% ../nbs/12d_report.ipynb #6ef3bf4d
 def report(
     run: str | Path,  # a run folder
     out: str | Path | None = None,  # HTML file; None: report.html in the run folder

@@ -1,4 +1,4 @@
-"The explore notebooks in JupyterLab and the report of a run, as people with a browser meet them; pictures stay in runs/browser."
+"The explore notebooks in JupyterLab and the report of a run, as people with a browser meet them; see runs/browser."
 
 import json
 import os
