@@ -137,7 +137,7 @@ def readings_table(
         "hand_frames": clips.hand_frames.to_numpy(), "milliseconds": np.nan, "problem": "",
     })  # fmt: skip
 
-
+# %% ../nbs/12c_explore.ipynb #d81f60a2
 def read_clips(
     reader: Any,  # a FingerspellingReader, as `load_reader` gives it
     corpus: Corpus,

@@ -133,6 +133,10 @@ _SCRIPT += """
     part("play").textContent = playing ? "\\u275a\\u275a" : "\\u25b6";
     root.querySelectorAll(".aslkit-speed").forEach(b => b.style.opacity = b.value == speed ? 1 : 0.45);
   }
+"""
+
+# %% ../nbs/12b_player.ipynb #b93e07c5
+_SCRIPT += """
   function step(now) {
     if (!playing || !root.isConnected) return;
     frame = (frame + (now - (last ?? now)) / 1000 * clip.fps * speed) % T;

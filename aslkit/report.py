@@ -128,7 +128,7 @@ def _choices(params: dict[str, Any]) -> list[tuple[str, Any, bool]]:
         (name, value, name not in ("run", "prepared") and value != usual.get(name)) for name, value in sorted(shown.items())
     ]
 
-
+# %% ../nbs/12d_report.ipynb #c4b7e190
 def gather(
     run: str | Path,  # a run folder
     clips: int = 4,  # worst clips with a player; three times as many are listed
@@ -145,7 +145,8 @@ def gather(
     gone = "The corpus is not there any more, so this page cannot tell what kind of clips it held."
     data = gone if corpus is None else origin(corpus)
     return {
-        "name": run.absolute().name, "data": re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", html.escape(data)), "summary": summary,
+        "name": run.absolute().name, "summary": summary,
+        "data": re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", html.escape(data)),
         "metrics": metrics, "choices": _choices(params), "pictures": _pictures(summary, readings, history), "slips": SLIPS,
         "history": None if history is None else history.iloc[-1].to_dict(), "exported": _exported(run, corpus, readings),
         "worst": [one | {"aligned": slips_html(one["phrase"], one["reading"])} for one in bad.to_dict("records")],
