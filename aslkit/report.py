@@ -141,6 +141,7 @@ def gather(
     summary, bad = summarise(readings), worst(readings, 3 * clips)
     bad = bad.assign(row=readings.row[bad.index])
     legible = bad[bad.hand_frames >= bad.phrase.str.len()] if corpus is not None else bad
+    legible = legible.sort_values("reading", key=lambda texts: texts.str.strip() == "", kind="stable")  # silent ones last
     players, why = _players(run, corpus, legible.head(clips))
     gone = "The corpus is not there any more, so this page cannot tell what kind of clips it held."
     data = gone if corpus is None else origin(corpus)
@@ -164,7 +165,7 @@ nav a { margin-right: 16px; } a { color: #005a91; }
 .data { border-left: 4px solid #E69F00; background: #fdf6e6; padding: 8px 16px; margin: 12px 0; }
 .figures { display: flex; gap: 16px; flex-wrap: wrap; margin: 16px 0; padding: 0; }
 .figures div { flex: 1 1 180px; border: 1px solid #ccc; border-radius: 6px; padding: 8px 16px; }
-.figures dt { color: #444; } .figures dd { margin: 0; font-size: 26px; font-weight: 600; } .figures small { font-size:
+.figures dt { color: #444; } .figures dd { margin: 0; font-size: 26px; font-weight: 600; } .figures small { display: block; line-height: 1.3; font-size:
 14px; font-weight: 400; color: #444; }
 figure { margin: 12px 0; } figcaption { color: #444; } img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; } caption { text-align: left; color: #444; padding: 4px 0; }
