@@ -138,10 +138,10 @@ def gather(
     readings, corpus = run_readings(run)
     params, metrics = (json.loads((run / name).read_text()) for name in ("params.json", "metrics.json"))
     history = pd.read_csv(run / HISTORY) if (run / HISTORY).exists() else None
-    summary, bad = summarise(readings), worst(readings, 3 * clips)
+    silent = (readings.reading.str.strip() == "") & (readings.edits > 0)  # alike, and so many that they would fill the list
+    summary, bad = summarise(readings), worst(readings[~silent], 3 * clips)
     bad = bad.assign(row=readings.row[bad.index])
     legible = bad[bad.hand_frames >= bad.phrase.str.len()] if corpus is not None else bad
-    legible = legible.sort_values("reading", key=lambda texts: texts.str.strip() == "", kind="stable")  # silent ones last
     players, why = _players(run, corpus, legible.head(clips))
     gone = "The corpus is not there any more, so this page cannot tell what kind of clips it held."
     data = gone if corpus is None else origin(corpus)
@@ -151,6 +151,7 @@ def gather(
         "metrics": metrics, "choices": _choices(params), "pictures": _pictures(summary, readings, history), "slips": SLIPS,
         "history": None if history is None else history.iloc[-1].to_dict(), "exported": _exported(run, corpus, readings),
         "worst": [one | {"aligned": slips_html(one["phrase"], one["reading"])} for one in bad.to_dict("records")],
+        "silent": {"clips": int(silent.sum()), "share": readings.edits[silent].sum() / max(readings.edits.sum(), 1)},
         "players": players, "why": why, "seed": params.get("seed"), "versions": metrics.get("versions", {}),
     }  # fmt: skip
 
@@ -165,7 +166,8 @@ nav a { margin-right: 16px; } a { color: #005a91; }
 .data { border-left: 4px solid #E69F00; background: #fdf6e6; padding: 8px 16px; margin: 12px 0; }
 .figures { display: flex; gap: 16px; flex-wrap: wrap; margin: 16px 0; padding: 0; }
 .figures div { flex: 1 1 180px; border: 1px solid #ccc; border-radius: 6px; padding: 8px 16px; }
-.figures dt { color: #444; } .figures dd { margin: 0; font-size: 26px; font-weight: 600; } .figures small { display: block; line-height: 1.3; font-size:
+.figures dt { color: #444; } .figures dd { margin: 0; font-size: 26px; font-weight: 600; }
+.figures small { display: block; line-height: 1.3; font-size:
 14px; font-weight: 400; color: #444; }
 figure { margin: 12px 0; } figcaption { color: #444; } img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; } caption { text-align: left; color: #444; padding: 4px 0; }
@@ -224,7 +226,8 @@ scope="col">read</th><th scope="col">times</th>
 # %% ../nbs/12d_report.ipynb #9f06efa5
 _CLIPS = """
 <section aria-labelledby="clips"><h2 id="clips">Worst clips</h2>
-<p>Those that cost the most edits.{% for sign, (word, colour) in slips.items() %} <b style="background:{{ colour
+<p>{% if silent.clips %}Of {{ silent.clips }} clips nothing was read; they cost {{ "%.0f"|format(100 * silent.share) }} % of all
+edits and are not listed. {% endif %}Of the others, those that cost the most.{% for sign, (word, colour) in slips.items() %} <b style="background:{{ colour
 }};padding:0 4px">{{ sign }}</b> {{ word }}
 {%- endfor %}.</p>
 {% for one in worst %}<div class="clip"><h3>{{ loop.index }}. {{ one.edits }} edits in “{{ one.phrase }}”</h3><p>Signer {{
