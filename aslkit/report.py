@@ -226,8 +226,10 @@ scope="col">read</th><th scope="col">times</th>
 # %% ../nbs/12d_report.ipynb #9f06efa5
 _CLIPS = """
 <section aria-labelledby="clips"><h2 id="clips">Worst clips</h2>
-<p>{% if silent.clips %}Of {{ silent.clips }} clips nothing was read; they cost {{ "%.0f"|format(100 * silent.share) }} % of all
-edits and are not listed. {% endif %}Of the others, those that cost the most.{% for sign, (word, colour) in slips.items() %} <b style="background:{{ colour
+<p>{% if silent.clips %}Of {{ silent.clips }} clips nothing was read; they cost {{ "%.0f"|format(100 * silent.share) }} %
+of all
+edits and are not listed. {% endif %}Of the others, those that cost the most.{% for sign, (word, colour) in slips.items()
+%} <b style="background:{{ colour
 }};padding:0 4px">{{ sign }}</b> {{ word }}
 {%- endfor %}.</p>
 {% for one in worst %}<div class="clip"><h3>{{ loop.index }}. {{ one.edits }} edits in “{{ one.phrase }}”</h3><p>Signer {{
