@@ -1,6 +1,7 @@
 # make demo   the whole road on a laptop: stitch, prepare, train, export, grade
 # make lab    JupyterLab on the landing notebook
 # make test   everything that is checked before a change is taken
+# make test-browser  JupyterLab and a report in Chromium; pictures in runs/browser (part of make test as well)
 # make test-kaggle   the Kaggle kernels, rehearsed in a chain with Kaggle's versions, folders and no network
 # make readme README.md from nbs/index.ipynb
 # make bench  what is measured: stitching, preparing, training steps, the exported file, and the demo's reader on real hands
@@ -27,7 +28,7 @@ BIN := .venv/bin
 DEMO := runs/demo
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo lab test test-kaggle readme bench bench-stitch bench-prepare bench-train bench-export bench-real
+.PHONY: demo lab test test-browser test-kaggle readme bench bench-stitch bench-prepare bench-train bench-export bench-real
 .DELETE_ON_ERROR:
 
 demo: .venv/demo.stamp
@@ -48,6 +49,9 @@ test: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/nbdev-test --n-workers 2 --timing
 	$(BIN)/pytest
+
+test-browser: .venv/dev.stamp
+	$(BIN)/pytest tests/browser
 
 test-kaggle: .venv/demo.stamp .kaggle/stamp
 	$(BIN)/python tests/kaggle_chain.py

@@ -12,6 +12,7 @@ Modules:
 - `aslkit.ctc`: From scores to text, and the loss that teaches it.
 - `aslkit.decode`: Reading inside the graph: from the scores of one clip to its characters, in operations that every TFLite runtime has.
 - `aslkit.devices`: One batch, several devices: each reads its share, all learn the same.
+- `aslkit.explore`: Some corpus to look at, what a reader makes of it, its slips side by side, and runs compared.
 - `aslkit.export`: From trained runs to the two files that the competition wants, compared with the networks before they are written.
 - `aslkit.fallback`: What to answer when a clip cannot be read.
 - `aslkit.follow`: A pushed notebook on Kaggle: watched until it ends, its results brought home as a run, its submission handed in.
@@ -29,12 +30,14 @@ Modules:
 - `aslkit.params`: Every choice of a training, with its name, its type and its range checked before anything is computed.
 - `aslkit.phrases`: What people were asked to spell: made-up phone numbers, addresses, names and web addresses.
 - `aslkit.plan`: What augmentations change, written down first and carried out once.
+- `aslkit.player`: A clip that moves: in a notebook, in a page, in a GIF; with what is read from it, as it is read.
 - `aslkit.plots`: Pictures of hands, of what is read from them, and of how training went. One look for all.
 - `aslkit.prepare`: 180 GB of landmark files become 16 GB of training data: in bounded memory, by as many processes as there are cores, in several sittings if need be.
 - `aslkit.preprocess`: From landmarks with holes to features: one Keras layer, the same in training and inside the exported model.
 - `aslkit.push`: A built notebook on its way: searched for secrets, sent with the real `kaggle` command, every refusal in one sentence.
 - `aslkit.reader`: Landmarks in, text out: a submission in an app, a web server, or a notebook with a camera.
 - `aslkit.rehearse`: A built kernel, executed here as Kaggle would: its folders, its versions, no network, no kit installed.
+- `aslkit.report`: A run as one page to send round: what was trained on what, how well it reads, where it fails, and what that looks like.
 - `aslkit.running`: A kernel's notebook executed here under a name, as Kaggle would, and a list of what has been run.
 - `aslkit.sandbox`: Models from anywhere, in a process of their own with limits on time and memory; in Kaggle's old runtime, too.
 - `aslkit.session`: What a notebook finds on Kaggle: what is attached, what is missing, how much time and space is left.

@@ -55,7 +55,7 @@ def _preview(data: Path, path: Path) -> int:
 
     from aslkit.competition import read_metadata
     from aslkit.landmarks import LANDMARK_SETS
-    from aslkit.plots import save_player
+    from aslkit.player import save_player
 
     columns, clips, count = LANDMARK_SETS["kit"].columns, [], 4 if path.suffix.lower() == ".gif" else 8
     if not (data / "train.csv").exists():
@@ -89,7 +89,7 @@ def _stitch(
     from aslkit.stitch import stitch
 
     if preview:
-        from aslkit.plots import check_ending
+        from aslkit.player import check_ending
 
         check_ending(preview)
     counts = {"clips": clips, "signers": signers, "supplemental": supplemental, "drills": drills}
@@ -234,5 +234,21 @@ def _read(
 
     print(read_clip(files[0] if len(files) == 2 else None, files[-1], sequence_id, timeout))
 
-# %% ../nbs/14c_cli.ipynb #4c239e43
+# %% ../nbs/14c_cli.ipynb #27297fa9
+@app.command("report")
+def _report(
+    run: Annotated[str, typer.Argument(help="name or folder of a run")],
+    out: Annotated[Path | None, typer.Option(help="HTML file to write; without it, report.html in the run's folder")] = None,
+) -> None:
+    "Write a run as one HTML page that needs no network."
+    from aslkit.running import find_run, load_keras
+    from aslkit.settings import read_settings
+
+    load_keras()
+    from aslkit.report import report
+
+    path = report(find_run(run, read_settings()), out)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, everything in it; open it in a browser.")
+
+# %% ../nbs/14c_cli.ipynb #66d6c7a7
 app.command("push")(push_command)

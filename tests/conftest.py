@@ -24,6 +24,27 @@ def stitched(tmp_path_factory):
     return stitch(folder, clips=40, signers=9, supplemental=6, drills=8, seed=7, workers=1, clips_per_file=20)
 
 
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory):
+    "A run folder without a training: the ready weights read held-out people, the history is made up; nobody changes it."
+    import pandas as pd
+
+    from aslkit.corpus import Corpus
+    from aslkit.params import TrainParams
+    from aslkit.stitch import stitch
+    from aslkit.training import batches, finish, load_reader, split
+
+    folder = tmp_path_factory.mktemp("runs") / "a run"
+    stitch(folder / "prepared", clips=24, signers=8, seed=3, workers=1, prepared=True)
+    chosen = {"preset": "tiny", "epochs": 3, "held_out": 0.5, "batch_size": 8, "seed": 4}
+    params = TrainParams(prepared=str(folder / "prepared"), run=str(folder), **chosen)
+    corpus = Corpus(params.prepared)
+    finish(params, corpus, load_reader(), batches(params, corpus, split(params, corpus)[1], shuffle=False))
+    history = {"epoch": range(3), "loss": [40, 25, 18.0], "val_loss": [45, 30, 24.0], "val_score": [0.1, 0.4, 0.6]}
+    pd.DataFrame(history).assign(learning_rate=1e-3).to_csv(folder / "history.csv", index=False)
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def float32():
     "No test leaves its dtype policy to the next."

@@ -13,7 +13,7 @@ from PIL import Image
 
 from aslkit.competition import ASPECT, ParameterError
 from aslkit.landmarks import LANDMARK_SETS
-from aslkit.plots import player, save_player
+from aslkit.player import player, save_page, save_player
 
 KIT = LANDMARK_SETS["kit"]
 HOSTILE = "</script><img src=x onerror=\"document.title='broken'\"> & <b>\u2028"
@@ -105,11 +105,29 @@ def test_captions_are_told_once_each():
     assert clips_of(page)[0]["captions"] == [[0, ""], [1, "a"], [3, HOSTILE], [4, "a"]]
 
 
+def test_the_reading_appears_with_the_frames():
+    page = player(walk(), KIT, phrase="a b", reading=[(4, "a"), (5, " "), (9, "b")]).html
+    (clip,) = clips_of(page)
+    assert clip["captions"] == [[0, ""], [4, "a"], [5, "a "], [9, "a b"]] and clip["reading"] == [[4, "a"], [5, " "], [9, "b"]]
+    text = Words(page).text
+    assert "phrasea b" in text and "read" in text and "right hand: 75 %" in text and "left hand: 0 %" in text
+    assert clips_of(player(walk(), KIT, reading=[]).html)[0]["captions"] == [[0, ""]]
+    assert "phrase" not in Words(player(walk(), KIT).html).text
+    with pytest.raises(ValueError, match="not beside a `reading`"):
+        player(walk(), KIT, captions=["a"] * 12, reading=[])
+
+
 def test_text_stays_text():
-    page = player(walk(), KIT, HOSTILE, captions=[HOSTILE] * 12).html
+    page = player(walk(), KIT, HOSTILE, phrase=HOSTILE, reading=[(3, HOSTILE)]).html
     words = Words(page)
     assert HOSTILE in words.text and "img" not in words.tags
     assert words.tags.count("script") == 1 and page.count("</script>") == 1
+
+
+def test_a_page_of_players(tmp_path):
+    save_page(tmp_path / "a.html", [player(walk(), KIT, "one", reading=[(2, "x")]), player(walk(), KIT, "two")], HOSTILE)
+    page = (tmp_path / "a.html").read_text()
+    assert [clip["reading"] for clip in clips_of(page)] == [[[2, "x"]], []] and HOSTILE not in page.partition("<body")[0]
 
 
 def test_nothing_is_fetched_and_nothing_is_named_twice(tmp_path):
