@@ -12,7 +12,7 @@ network does, or it is refused."""
 __all__ = ['FALLBACK_FILE', 'TOLERANCE', 'CHECKED', 'PHRASES_LEAST', 'write_submission', 'Evidence', 'open_evidence',
            'learn_fallback', 'run_fallback', 'compare', 'check_numbers', 'export', 'exported_text']
 
-# %% ../nbs/09e_export.ipynb #f841c70c
+# %% ../nbs/09e_export.ipynb #fe97895d
 import contextlib
 import dataclasses
 import json
@@ -195,7 +195,7 @@ def _decoding(runs: Sequence[Path], decoder: str | None, evidence: Evidence | No
         raise ParameterError(problem, "prepare it again where the run's params.json says, or choose another decoder")
     return Decoding(decoder=decoder, fallback=fallback, ngrams=learn_ngrams(phrases))
 
-
+# %% ../nbs/09e_export.ipynb #26f06667
 def export(
     runs: str | Path | Sequence[str | Path],  # a run folder with model.json and model.weights.h5, or several to average
     out: str | Path | None = None,  # folder for the files; None is the run folder, and several runs need a folder
@@ -228,7 +228,7 @@ def export(
     write_whole(out / "export.json", lambda file: file.write(json.dumps(about, indent=1).encode()))
     return path
 
-# %% ../nbs/09e_export.ipynb #ffb8e359
+# %% ../nbs/09e_export.ipynb #4001ec42
 def exported_text(
     path: str | Path,  # submission.zip that `export` wrote
 ) -> str:  # lines

@@ -140,8 +140,7 @@ class Attention(layers.Layer):
     """Multi-head self-attention over the real steps of a clip (Vaswani et al. 2017).
 
     Args:
-        heads: number of heads; divides the width. positions: "rotary" or "relative". dropout: on the attention weights.
-        gain: see `last_dense`.
+        heads: divides the width. positions: "rotary" or "relative". dropout: on the weights. gain: see `last_dense`.
     Input shape: (B, N, F), mask (B, N). Output shape: (B, N, F).
     Masking: padded steps are never attended to.
     """
@@ -153,8 +152,7 @@ class Attention(layers.Layer):
         self.heads, self.positions, self.dropout, self.gain, self.supports_masking = heads, positions, dropout, gain, True
 
     def get_config(self):
-        own = {"heads": self.heads, "positions": self.positions, "dropout": self.dropout, "gain": self.gain}
-        return super().get_config() | own
+        return super().get_config() | {k: getattr(self, k) for k in ("heads", "positions", "dropout", "gain")}
 
     def build(self, shape):
         width, like = shape[-1], {"dtype": self.dtype_policy}
@@ -323,19 +321,16 @@ class ConformerBlock(layers.Layer):
     Args:
         heads, positions: see `Attention`. kernel, causal, norm: see `ConvolutionModule`. expansion: see `FeedForward`.
         dropout: after each branch and on attention weights.
-        drop_feed, drop_mix: stochastic depth of the feed-forward and of the attention and convolution branches.
-        gain: of all four branches, see `last_dense`.
+        drop_feed, drop_mix: stochastic depth, feed-forward and other branches. gain: of all branches, see `last_dense`.
     Input shape: (B, N, F), mask (B, N). Output shape: (B, N, F).
     Masking: padded steps change nothing.
     """
 
     def __init__(self, heads, kernel, positions="rotary", causal=False, expansion=4, norm="layer",
                  dropout=0.0, drop_feed=0.0, drop_mix=0.0, gain=1.0, **kwargs):  # fmt: skip
+        settings = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
         super().__init__(**kwargs)
-        self.supports_masking = True
-        self.settings = {"heads": heads, "kernel": kernel, "positions": positions, "causal": causal, "expansion": expansion,
-                         "norm": norm, "dropout": dropout, "drop_feed": drop_feed, "drop_mix": drop_mix,
-                         "gain": gain}  # fmt: skip
+        self.settings, self.supports_masking = settings, True
 
     def get_config(self):
         return super().get_config() | self.settings

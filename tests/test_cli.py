@@ -286,17 +286,17 @@ PUSHED = {
 
 def test_push(aslkit, calls):
     found = calls("push", "push", PUSHED)
-    code, out, _ = aslkit("push", "toy", "--dry-run", "-p", "epochs", "3")
+    code, out, _ = aslkit("push", "prepare", "--dry-run", "-p", "workers", "3")
     assert code == 0
     for words in ["toy.ipynb, 0.65 MB, 12 cells", "ab" * 32, "epochs=3", "ada/toy", "is_private           True",
                   "asl-fingerspelling", "kaggle kernels push -p build/kernels/toy", "no, this was a dry run"]:  # fmt: skip
         assert words in out, words
     assert "kernel_sources" not in out  # there are none
-    code, out, _ = aslkit("push", "toy", "--json", "--resume")
+    code, out, _ = aslkit("push", "prepare", "--json", "--resume")
     assert json.loads(out) == PUSHED
     plain = {"parameters": {}, "dry_run": False, "resume": False, "again": True}
-    assert [one[1] for one in found] == [plain | {"parameters": {"epochs": "3"}, "dry_run": True}, plain | {"resume": True}]
-    assert found[0][0][0] == "toy" and found[0][0][1].slug == "asl-fingerspelling"
+    assert [one[1] for one in found] == [plain | {"parameters": {"workers": 3}, "dry_run": True}, plain | {"resume": True}]
+    assert found[0][0][0] == "prepare" and found[0][0][1].slug == "asl-fingerspelling"
 
 
 def test_push_waits_fetches_and_submits(aslkit, calls, monkeypatch, tmp_path):
@@ -314,7 +314,7 @@ def test_push_waits_fetches_and_submits(aslkit, calls, monkeypatch, tmp_path):
     follow.collect, follow.submit = collect, lambda report, run, settings: "toy version 3"
     monkeypatch.setitem(sys.modules, "aslkit.follow", follow)
     monkeypatch.setattr("aslkit.follow", follow, raising=False)
-    code, out, err = aslkit("push", "toy", "--submit")
+    code, out, err = aslkit("push", "prepare", "--submit")
     assert (code, err) == (0, "") and "\r" not in out
     assert out.splitlines()[-7:] == [
         "pushed      version 3, https://u",
@@ -326,24 +326,24 @@ def test_push_waits_fetches_and_submits(aslkit, calls, monkeypatch, tmp_path):
         "submitted as 'toy version 3'; the score appears under Submissions on the competition's page",
     ]
     assert found[0][1]["again"] is False, "a run that is under way is followed, not pushed again"
-    code, out, err = aslkit("push", "toy", "--wait", "--json")
+    code, out, err = aslkit("push", "prepare", "--wait", "--json")
     assert json.loads(out)["run"] == str(run) and "submitted" not in json.loads(out) and err == ""
     (run / "checkpoint.npz").touch()
-    assert "its time was up; `aslkit push train --resume --wait` goes on" in aslkit("push", "toy", "--wait")[1]
+    assert "its time was up; `aslkit push train --resume --wait` goes on" in aslkit("push", "prepare", "--wait")[1]
 
     def interrupted(report, settings, tell):
         raise KeyboardInterrupt
 
     follow.collect = interrupted
-    code, out, err = aslkit("push", "toy", "--wait")
+    code, out, err = aslkit("push", "prepare", "--wait")
     assert code == 130 and "runs on at https://u; the same command follows it again" in err
 
 
 def test_push_rehearses(aslkit, calls):
     found = calls("rehearse", "rehearse", {"notebook": "n.ipynb", "output": "o"})
-    code, out, _ = aslkit("push", "toy", "--rehearse", "--resume", "-p", "a", "1")
+    code, out, _ = aslkit("push", "prepare", "--rehearse", "--resume", "-p", "workers", "1")
     assert code == 0 and out == "executed  n.ipynb\noutput    o\n"
-    assert found[0][0][0] == "toy" and found[0][1] == {"parameters": {"a": "1"}, "resume": True}
+    assert found[0][0][0] == "prepare" and found[0][1] == {"parameters": {"workers": 1}, "resume": True}
 
 
 @pytest.mark.parametrize(
