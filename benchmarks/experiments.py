@@ -78,6 +78,7 @@ PLANS = {  # plan -> row -> parameters of TrainParams that differ from the plan'
         "shallow and wide": {"network": "blocks=5, width=256"},
         "deep and narrow": {"network": "blocks=16, width=144"},
         "kernel 31": {"network": "kernel=31"},
+        "branches start at full size": {"network": "gain=1"},
         "relative positions": {"network": "positions=relative"},
     },
     "training": {
