@@ -92,12 +92,18 @@ class Found:
     "What was found."
 
     rows: list  # of the table
-    said: str = ""
+    said: str = ""  # noqa: E1
+
+
+LIMIT = {"a": [1, 2]}  # clips  # fmt: skip
+TABLE = (
+    "a row that is long enough for the value not to fit into a line of the reference",
+)
 """
 
 
 def test_comments_become_the_reference():
-    read, reader, found = ast.parse(SOURCE).body
+    read, reader, found, limit, table = ast.parse(SOURCE).body
     comments = docs.comments_of(SOURCE)
     assert docs.function(read, comments).splitlines() == [
         "```{py:function} read(frames: dict[str, list], width: int=8, *, key=lambda x: x, **rest: int) -> Reader",
@@ -112,9 +118,13 @@ def test_comments_become_the_reference():
     ]
     text = docs.class_(reader, comments)
     assert "{py:class} Reader(path: str)" in text and ":param path: a file" in text
-    assert text.count("{py:property} text") == 1 and ":type: str" in text and "so far" in text
+    assert text.count("{py:property} text") == 1 and '\n:type: "str"\n' in text and "so far" in text
     text = docs.class_(found, comments)
-    assert "{py:class} Found(rows: list, said: str = '')" in text and ":param rows: of the table" in text
+    assert "{py:class} Found(rows: list, said: str = '')" in text and ":param rows: of the table" in text and "noqa" not in text
+    (text,) = docs.constant(limit, ["LIMIT"], comments, SOURCE)
+    assert text.splitlines() == ["````{py:data} LIMIT", """:value: "{'a': [1, 2]}\"""", "", "clips", "````"]
+    (text,) = docs.constant(table, ["TABLE"], comments, SOURCE)
+    assert "```python\nTABLE = (\n" in text and ":value:" not in text
 
 
 def test_links_of_a_page():

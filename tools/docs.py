@@ -8,6 +8,7 @@ output stays, other lines that start with `#|` are dropped. A link inside the re
 
 import ast
 import io
+import json
 import posixpath
 import re
 import shutil
@@ -147,9 +148,11 @@ def escaped(text):
 
 
 def comments_of(source):
-    "Line -> the comment at its end."
+    "Line -> the comment at its end; what is said to tools doesn't count."
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT and t.line.lstrip()[0] != "#"}
+    found = {t.start[0]: t.string for t in tokens if t.type == tokenize.COMMENT and t.line.lstrip()[0] != "#"}
+    told = {line: re.sub(r"# (fmt:|noqa).*", "", comment).strip("# ") for line, comment in found.items()}
+    return {line: comment for line, comment in told.items() if comment}
 
 
 def fields(parameters, returns, comments):
@@ -174,20 +177,21 @@ def signature(node):
     return re.sub(r"^(self|cls)(, |$)", "", ast.unparse(node.args))
 
 
-def directive(kind, head, body, fence="```"):
-    return "\n".join([f"{fence}{{py:{kind}}} {head}", "", *body, fence, ""])
+def directive(kind, head, body, options=(), fence="```"):
+    return "\n".join([f"{fence}{{py:{kind}}} {head}", *options, "", *body, fence, ""])
 
 
 def function(node, comments, kind="function"):
     decorators = [ast.unparse(one) for one in node.decorator_list]
     text = [escaped(ast.get_docstring(node) or ""), ""]
-    returns = f" -> {ast.unparse(node.returns)}".replace("'", "") if node.returns else ""
+    quoted = isinstance(node.returns, ast.Constant) and isinstance(node.returns.value, str)  # a class that comes further down
+    returns = node.returns.value if quoted else ast.unparse(node.returns) if node.returns else ""
     if any("property" in one for one in decorators):
-        comment = comments.get(node.returns.end_lineno) if node.returns else None
-        return directive("property", node.name, [f":type: {returns[4:]}"] * bool(returns) + text + [escaped(comment or "")])
-    text += fields(arguments_of(node), node.returns, comments)
-    options = [":classmethod:"] * ("classmethod" in decorators) + [":staticmethod:"] * ("staticmethod" in decorators)
-    return directive(kind, f"{node.name}({signature(node)}){returns}", options + text)
+        comment = comments.get(node.returns.end_lineno, "") if returns else ""
+        return directive("property", node.name, [*text, escaped(comment)], [f":type: {json.dumps(returns)}"] if returns else [])
+    options = [f":{one}:" for one in ("classmethod", "staticmethod") if one in decorators]
+    head = f"{node.name}({signature(node)})" + (f" -> {returns}" if returns else "")
+    return directive(kind, head, text + fields(arguments_of(node), node.returns, comments), options)
 
 
 def class_(node, comments):
@@ -208,14 +212,17 @@ def class_(node, comments):
     ]
     of = [f"A kind of {' and '.join(f'`{base}`' for base in bases)}.", ""] if bases else []
     body = [escaped(ast.get_docstring(node) or ""), "", *of, *text, "", *public]
-    return directive("class", f"{node.name}({head})", body, "````")
+    return directive("class", f"{node.name}({head})", body, fence="````")
 
 
-def constant(node, names, comments):
-    value = ast.unparse(node.value)
-    shown = [f":value: {value}"] if len(value) <= 72 and len(names) == 1 else []
-    comment = escaped(comments.get(node.end_lineno) or comments.get(node.lineno) or "")
-    return [directive("data", name, [*shown, "", comment]) for name in names]
+def constant(node, names, comments, source):
+    "Names that are given a value: the value if it is short, else the lines that say it if they are few."
+    value, lines = ast.unparse(node.value), ast.get_source_segment(source, node).splitlines()
+    short = len(value) <= 72 and len(names) == 1
+    body = [escaped(comments.get(node.end_lineno) or comments.get(node.lineno) or "")]
+    if not short and len(lines) <= 20:
+        body += ["", "```python", *lines, "```"]
+    return [directive("data", name, body, [f":value: {json.dumps(value)}"] if short else [], "````") for name in names]
 
 
 def modules(root):
@@ -258,7 +265,7 @@ def api_page(path, notebook, names):
                 n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
             ]
             first = [name for name in stored if name in wanted - found]
-            parts += constant(node, first, comments)
+            parts += constant(node, first, comments, source)
             found.update(first)
         elif isinstance(node, ast.ImportFrom) and (others := [one.name for one in node.names if one.name in wanted]):
             parts.append(f"Also here, of {{py:mod}}`aslkit.{node.module}`: {', '.join(f'`{name}`' for name in others)}.\n")
