@@ -58,6 +58,7 @@ def test_everything_exported_is_in_the_reference(laid_out):
     for name, modules in homes.items():
         for module in modules:
             assert re.search(rf"^`+{{py:\w+}} {name}\b", (folder / f"api/{module}.md").read_text(), flags=re.M), (module, name)
+    assert "{py:obj}`~aslkit.competition.DataError`" in (folder / "api/competition.md").read_text()
     commands = (folder / "commands.md").read_text()
     assert "## `aslkit stitch`" in commands and "..." not in re.search(r"\*\*Commands\*\*(.*?)##", commands, flags=re.S)[1]
 
@@ -106,7 +107,7 @@ def test_comments_become_the_reference():
     read, reader, found, limit, table = ast.parse(SOURCE).body
     comments = docs.comments_of(SOURCE)
     assert docs.function(read, comments).splitlines() == [
-        "```{py:function} read(frames: dict[str, list], width: int=8, *, key=lambda x: x, **rest: int) -> Reader",
+        "````{py:function} read(frames: dict[str, list], width: int=8, *, key=lambda x: x, **rest: int) -> Reader",
         "",
         r"Read \<one> clip.",
         "",
@@ -114,7 +115,7 @@ def test_comments_become_the_reference():
         ":param width: kept",
         ":param rest: the others",
         ":returns: what was read",
-        "```",
+        "````",
     ]
     text = docs.class_(reader, comments)
     assert "{py:class} Reader(path: str)" in text and ":param path: a file" in text

@@ -177,7 +177,7 @@ def signature(node):
     return re.sub(r"^(self|cls)(, |$)", "", ast.unparse(node.args))
 
 
-def directive(kind, head, body, options=(), fence="```"):
+def directive(kind, head, body, options=(), fence="````"):
     return "\n".join([f"{fence}{{py:{kind}}} {head}", *options, "", *body, fence, ""])
 
 
@@ -212,7 +212,7 @@ def class_(node, comments):
     ]
     of = [f"A kind of {' and '.join(f'`{base}`' for base in bases)}.", ""] if bases else []
     body = [escaped(ast.get_docstring(node) or ""), "", *of, *text, "", *public]
-    return directive("class", f"{node.name}({head})", body, fence="````")
+    return directive("class", f"{node.name}({head})", body, fence="`````")
 
 
 def constant(node, names, comments, source):
@@ -222,7 +222,7 @@ def constant(node, names, comments, source):
     body = [escaped(comments.get(node.end_lineno) or comments.get(node.lineno) or "")]
     if not short and len(lines) <= 20:
         body += ["", "```python", *lines, "```"]
-    return [directive("data", name, body, [f":value: {json.dumps(value)}"] if short else [], "````") for name in names]
+    return [directive("data", name, body, [f":value: {json.dumps(value)}"] if short else []) for name in names]
 
 
 def modules(root):
@@ -274,7 +274,7 @@ def api_page(path, notebook, names):
         sys.exit(f"{path.name} exports {', '.join(sorted(wanted - found))}, which its source doesn't define at the top")
     module = f"aslkit.{path.stem}"
     head = [f"# {module}", "", ast.get_docstring(tree), "", f"Notebook: [{notebook}](../{notebook}.ipynb)", ""]
-    return referred("\n".join([*head, f"```{{py:module}} {module}", "```", "", *parts]), path.stem, names)
+    return referred("\n".join([*head, f"````{{py:module}} {module}", "````", "", *parts]), path.stem, names)
 
 
 def api_index(root):
