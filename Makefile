@@ -3,6 +3,7 @@
 # make test   everything that is checked before a change is taken
 # make test-browser  JupyterLab and a report in Chromium; pictures in runs/browser (part of make test as well)
 # make test-kaggle   the Kaggle kernels, rehearsed in a chain with Kaggle's versions, folders and no network
+# make docs   the documentation site in _docs/: notebooks and reference, every link checked
 # make readme README.md from nbs/index.ipynb
 # make bench  what is measured: stitching, preparing, training steps, the exported file, and the demo's reader on real hands
 #             where recordings lie in ../shared/data
@@ -28,7 +29,7 @@ BIN := .venv/bin
 DEMO := runs/demo
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo lab test test-browser test-kaggle readme bench bench-stitch bench-prepare bench-train bench-export bench-real
+.PHONY: demo lab test test-browser test-kaggle docs readme bench bench-stitch bench-prepare bench-train bench-export bench-real
 .DELETE_ON_ERROR:
 
 demo: .venv/demo.stamp
@@ -55,6 +56,9 @@ test-browser: .venv/dev.stamp
 
 test-kaggle: .venv/demo.stamp .kaggle/stamp
 	$(BIN)/python tests/kaggle_chain.py
+
+docs: .venv/docs.stamp
+	$(BIN)/python tools/docs.py
 
 readme: .venv/dev.stamp
 	$(BIN)/python tools/readme.py
@@ -96,6 +100,11 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 	$(INSTALL) setuptools wheel
 	$(INSTALL) --no-build-isolation --editable '.[dev]'
 	@touch .venv/demo.stamp $@
+
+.venv/docs.stamp: pyproject.toml requirements.lock | .venv/bin/python
+	$(INSTALL) setuptools wheel
+	$(INSTALL) --no-build-isolation --editable '.[docs]'
+	@touch $@
 
 # what the Kaggle kernels are rehearsed with: Kaggle's versions of what matters, and no aslkit
 .kaggle/stamp: requirements-kaggle.lock
