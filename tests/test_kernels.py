@@ -314,7 +314,7 @@ def test_the_training_notebook_of_the_repository_runs_on_kaggle(bare_python, tmp
     data = stitch(root / "input/competitions/asl-fingerspelling", clips=60, signers=8, seed=1, workers=1)
     prepare(data, root / "input/notebooks/ada/aslkit-prepare/prepared", workers=1, progress=False)
     before = listing(root / "input")
-    settings = replace(Settings(), user=USER, file=REPOSITORY / "settings.ini")
+    settings = replace(Settings(), user=USER, accelerator="none", file=REPOSITORY / "settings.ini")
     folder = build("train", settings, out=tmp_path / "built")
     execute(bare_python, folder / "train.ipynb", root, tmp_path)
     assert list((root / "working/runs").glob("*/params.json")), "a run folder where Kaggle keeps the output"
