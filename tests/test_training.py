@@ -427,7 +427,7 @@ def test_a_run_that_is_not_complete(tmp_path, missing):
 
 
 def test_stitch_prepare_train_export_grade(done, stitched):
-    "The graded score of the exported file is that of the network, but for clips that read as nothing."
+    "The exported file reads as the network does, but for clips that get the constant answer."
     submission = export(done.run, decoder="greedy")
     assert submission == done.run / "submission.zip"
     report = grade(submission, stitched, done.run / "held_out.csv", out=done.run / "graded.csv")
@@ -436,5 +436,5 @@ def test_stitch_prepare_train_export_grade(done, stitched):
     graded = pd.read_csv(done.run / "graded.csv", keep_default_na=False, dtype={"reading": str}).set_index("sequence_id")
     wanted = own.reading.where(own.reading != "", FALLBACK).loc[graded.index]
     assert (graded.phrase == own.phrase.loc[graded.index]).all()
-    assert (wanted == graded.reading).mean() >= 0.8  # prepared clips are float16, and longer ones thinned
+    assert score(list(wanted), list(graded.reading)) >= 0.8  # not 1: prepared clips are float16, and longer ones thinned
     assert report["commonest"]["clips"] == (graded.reading == report["commonest"]["reading"]).sum()
