@@ -10,7 +10,7 @@ the folder of runs. B clips, T frames, N steps of the network, C classes."""
 
 # %% auto #0
 __all__ = ['SLIPS', 'origin', 'Found', 'find_corpus', 'readings_table', 'read_clips', 'watch', 'slips', 'slips_html',
-           'slips_legend', 'run_readings', 'list_run_folders', 'compare_runs']
+           'slips_legend', 'run_readings', 'compare_runs']
 
 # %% ../nbs/12c_explore.ipynb #dc816966
 import html
@@ -35,6 +35,7 @@ from .grading import align, interval
 from .landmarks import LandmarkSet
 from .player import Player, player
 from .plots import COLOURS, spikes
+from .running import compared
 from .settings import read_settings
 
 # %% ../nbs/12c_explore.ipynb #2738aa9b
@@ -137,7 +138,7 @@ def readings_table(
         "hand_frames": clips.hand_frames.to_numpy(), "milliseconds": np.nan, "problem": "",
     })  # fmt: skip
 
-# %% ../nbs/12c_explore.ipynb #d81f60a2
+# %% ../nbs/12c_explore.ipynb #e647897b
 def read_clips(
     reader: Any,  # a FingerspellingReader, as `load_reader` gives it
     corpus: Corpus,
@@ -166,7 +167,7 @@ def read_clips(
     table["stride"] = np.maximum(reader.settings["stride"], frames / lengths)
     return table, [believed[row] for row in rows]
 
-# %% ../nbs/12c_explore.ipynb #be5c6cf7
+# %% ../nbs/12c_explore.ipynb #8ffc3391
 def watch(
     corpus: Corpus,
     table: pd.DataFrame,  # as `read_clips` gives it
@@ -182,7 +183,7 @@ def watch(
     reading = spikes(believed[place], clip.stride)
     return player(corpus.landmarks(clip.row)[:, kept], shown, title, phrase=clip.phrase, reading=reading)
 
-# %% ../nbs/12c_explore.ipynb #74443890
+# %% ../nbs/12c_explore.ipynb #c8ebb7c9
 SLIPS = {"≠": ("read as another", COLOURS["orange"]), "−": ("missed", COLOURS["sky"]), "+": ("invented", COLOURS["purple"])}
 _CELL = "padding:0 2px;min-width:0.8em;text-align:center;border:none;white-space:pre;color:#000"
 _CELL += ";font:15px/1.3 ui-monospace,monospace"
@@ -220,7 +221,7 @@ def slips_legend() -> str:  # HTML
     ]
     return f"<p>{', '.join(marks)}; ␣ is the space.</p>"
 
-# %% ../nbs/12c_explore.ipynb #1cf5ac6f
+# %% ../nbs/12c_explore.ipynb #75d97106
 def run_readings(
     run: str | Path,  # a run folder
 ) -> tuple[pd.DataFrame, Corpus | None]:  # as `readings_table`, `row` -1 and frames NaN without the corpus; the corpus
@@ -240,27 +241,15 @@ def run_readings(
     absent = {"frames": np.nan, "hand_frames": np.nan, "milliseconds": np.nan, "problem": ""}
     return table.assign(reading=read.reading, edits=edits, **absent), None
 
-# %% ../nbs/12c_explore.ipynb #06d100e2
-_NOT_CHOICES = ("run", "prepared", "devices")
-
-
-def list_run_folders(
-    folder: str | Path,  # the folder of runs
-) -> list[Path]:  # in the order of their names
-    "The folders of finished runs."
-    return sorted(path.parent for path in Path(folder).glob("*/metrics.json") if (path.parent / "params.json").exists())
-
-
+# %% ../nbs/12c_explore.ipynb #c3b627f6
 def compare_runs(
     runs: Sequence[str | Path],  # run folders
     base: str | Path | None = None,  # the one to compare with; None: the first
-) -> (
-    pd.DataFrame
-):  # a row a run: parameters that differ, score, low, high, exact, clips; difference and its ends, NaN: other clips
+) -> pd.DataFrame:  # a row a run: choices that differ, score, low, high, exact, clips; difference, from, to, NaN: other clips
     "A table of ablations."
     runs, rows = [Path(run) for run in runs], []
     params = [json.loads((run / "params.json").read_text()) for run in runs]
-    names = [n for n in params[0] if n not in _NOT_CHOICES and len({json.dumps(p.get(n)) for p in params}) > 1] if runs else []
+    names = compared(params)
     read = {run: run_readings(run)[0] for run in [*runs, *([Path(base)] if base else [])]}
     first = read[Path(base) if base else runs[0]] if runs else None
     for run, chosen in zip(runs, params):

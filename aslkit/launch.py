@@ -112,7 +112,7 @@ def runs_command(
     from aslkit.competition import KitError
     from aslkit.running import finished, list_runs
     from aslkit.settings import read_settings
-    from aslkit.sweeps import plot_runs, sweep_table
+    from aslkit.sweeps import sweep_figure, sweep_table
 
     folder = read_settings().runs
     if sweep and not (folder / sweep).is_dir():
@@ -125,7 +125,7 @@ def runs_command(
     if plot and not runs:
         raise KitError("there is no finished run to draw", "start one with `aslkit run train --name NAME`", folder / sweep)
     if plot:
-        plot_runs(folder, runs, sweep or folder.name).savefig(plot, dpi=150)
+        sweep_figure(folder, runs, sweep or folder.name).savefig(plot, dpi=150)
     if plot and not as_json:
         print(f"{plot}: drawn.")
 

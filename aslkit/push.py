@@ -347,7 +347,7 @@ def push(
     out: str | Path | None = None,  # folder to build in; None: build/kernels/NAME in the checkout
 ) -> dict[str, Any]:  # folder, command, metadata, notebook, pushed; of a real push version, url, before
     "Build a kernel, check it, look for credentials, and push it with the `kaggle` command."
-    folder = build(name, settings, out=out, parameters=parameters, **({"resume": True} if resume else {}))
+    folder = build(name, settings, out=out, parameters=parameters, resume=resume)
     try:
         check_secrets(folder)
     except KernelError:

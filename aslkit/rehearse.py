@@ -17,7 +17,7 @@ The processor computes, whatever accelerator was asked for. What only Kaggle's s
 __all__ = ['VERSIONS', 'PYTHON', 'KERNELS', 'kaggle_python', 'differences', 'staged', 'isolation', 'attachments', 'check_outcome',
            'rehearse', 'announcement']
 
-# %% ../nbs/11e_rehearse.ipynb #ad8210e6
+# %% ../nbs/11e_rehearse.ipynb #1f1c4118
 import json
 import os
 import shutil
@@ -31,9 +31,10 @@ from typing import Any
 
 from .competition import KitError
 from .kernels import METADATA_FILE, build, find_kernel, read_json
+from .running import as_kit_error
 from .settings import Settings
 
-# %% ../nbs/11e_rehearse.ipynb #656044db
+# %% ../nbs/11e_rehearse.ipynb #1dd013e3
 VERSIONS = {"python": "3.12", "tensorflow": "2.19.0", "keras": "3.13.2", "pandas": "2.3.3", "pyarrow": "24.0.0"}
 PYTHON = "ASLKIT_KAGGLE_PYTHON"  # names another interpreter; without it, .kaggle/bin/python in the checkout is taken
 _LOOK = """
@@ -68,7 +69,7 @@ def differences(
     found = {name: versions[name] for name in VERSIONS if not f"{versions[name]}.".startswith(f"{VERSIONS[name]}.")}
     return [f"{name} {version} instead of {VERSIONS[name]}" for name, version in found.items()]
 
-# %% ../nbs/11e_rehearse.ipynb #f800e03b
+# %% ../nbs/11e_rehearse.ipynb #b5abd067
 _STAGE = """
 import fcntl, json, os, socket, struct, subprocess, sys
 new, mounts, command = json.loads(sys.argv[1])
@@ -99,7 +100,7 @@ with socket.socket() as s:
 sys.exit(subprocess.run(command).returncode)
 """
 
-# %% ../nbs/11e_rehearse.ipynb #ed96c192
+# %% ../nbs/11e_rehearse.ipynb #630c3774
 _NAMESPACES = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child"]
 
 
@@ -125,7 +126,7 @@ def isolation(
                 return name
     return "none"
 
-# %% ../nbs/11e_rehearse.ipynb #d2ff5452
+# %% ../nbs/11e_rehearse.ipynb #f544cd1e
 KERNELS = ("prepare", "train", "submit")
 
 
@@ -161,12 +162,7 @@ def _listing(folders: list[Path]) -> dict[str, tuple[int, int]]:
     found = {str(path): path.stat() for folder in folders for path in folder.rglob("*")}
     return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in found.items()}
 
-# %% ../nbs/11e_rehearse.ipynb #a9d1c201
-def _kinds(kind: type = KitError) -> set[str]:
-    "Names of the errors that a user can mend."
-    return {kind.__name__}.union(*(_kinds(below) for below in kind.__subclasses__()))
-
-
+# %% ../nbs/11e_rehearse.ipynb #ff8377dc
 def check_outcome(
     executed: Path,  # a notebook
     status: int,  # of the process that executed it
@@ -175,16 +171,15 @@ def check_outcome(
     cells = json.loads(executed.read_text())["cells"] if executed.exists() else []
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     errors = [output for output in outputs if output["output_type"] == "error"]
-    if errors and errors[-1]["ename"] in _kinds():
-        problem, _, remedy = errors[-1]["evalue"].removesuffix(".").rpartition("; ")
-        raise KitError(problem, remedy)
+    if errors and (ended := as_kit_error(errors[-1]["ename"], errors[-1]["evalue"])):
+        raise ended
     if errors:
         raise RuntimeError(f"{executed}: {errors[-1]['ename']}: {errors[-1]['evalue']}")
     if status:
         log = executed.with_suffix(".log").read_text(errors="replace")
         raise RuntimeError(f"the rehearsal ended with status {status} before the notebook did:\n{log[-4000:]}")
 
-# %% ../nbs/11e_rehearse.ipynb #80f4059a
+# %% ../nbs/11e_rehearse.ipynb #42b42019
 def _environment(python: Path, scratch: Path) -> dict[str, str]:
     "Variables for the kernel: nothing of this machine's Python, no network, no accelerator."
     closed = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
@@ -208,7 +203,7 @@ def _fresh(
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
 
-# %% ../nbs/11e_rehearse.ipynb #006bd3fa
+# %% ../nbs/11e_rehearse.ipynb #422d5e86
 def rehearse(
     name: str,  # of a folder in kaggle_kernels: prepare, train or submit
     settings: Settings,
@@ -237,7 +232,7 @@ def rehearse(
     check_outcome(Path(report["notebook"]), status)
     return report | {"seconds": time.monotonic() - begun}
 
-# %% ../nbs/11e_rehearse.ipynb #8ea64673
+# %% ../nbs/11e_rehearse.ipynb #f9dab244
 def announcement(
     report: dict[str, Any],  # as `rehearse` fills it in
 ) -> str:  # lines

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kaggle_project import REPOSITORY, make_project
+from kaggle_standin import USER
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -95,3 +97,39 @@ def bare_python(tmp_path_factory):
     tried = subprocess.run([python, "-I", "-c", "import aslkit"], cwd=folder, capture_output=True, text=True)
     assert "No module named 'aslkit'" in tried.stderr
     return python
+
+
+@pytest.fixture
+def clean_environment(monkeypatch, tmp_path):
+    "Nothing of this machine's Kaggle account or settings."
+    for name in [name for name in os.environ if name.startswith(("KAGGLE", "ASLKIT", "VERBOSE"))]:
+        monkeypatch.delenv(name)
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def project(tmp_path):
+    return make_project(tmp_path / "project")
+
+
+@pytest.fixture
+def settings(project):
+    from dataclasses import replace
+
+    from aslkit.settings import Settings
+
+    return replace(Settings(), user=USER, file=project / "settings.ini")
+
+
+@pytest.fixture(scope="session")
+def wheel():
+    from aslkit.kernels import build_wheel
+
+    return build_wheel(REPOSITORY)
+
+
+@pytest.fixture
+def ready_wheel(monkeypatch, wheel):
+    "The wheel built once, for tests that are about something else."
+    monkeypatch.setattr("aslkit.kernels.build_wheel", lambda root: wheel)

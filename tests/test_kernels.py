@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from kaggle_project import NAMES, REPOSITORY, TEMPLATE
 from kaggle_standin import USER
 
 from aslkit import kernels
@@ -21,73 +22,8 @@ from aslkit.competition import ParameterError, SettingsError
 from aslkit.kernels import KernelError, build, check_metadata, embedded_wheel, fill_metadata
 from aslkit.settings import Settings
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-NAMES = sorted(path.parent.name for path in REPOSITORY.glob("kaggle_kernels/*/kernel-metadata.json"))
-TEMPLATE = json.loads((REPOSITORY / "kaggle_kernels/train/kernel-metadata.json").read_text())
+pytestmark = pytest.mark.usefixtures("clean_environment")
 GOOD = TEMPLATE | {"id": f"{USER}/aslkit-train", "kernel_sources": [f"{USER}/aslkit-prepare"]}
-
-# A small notebook in place of kaggle_kernels/train/train.ipynb: it writes down what it sees.
-PARAMETERS = 'epochs: int = 1\nnote: str = "none"'
-WITNESS = """\
-import json, socket, subprocess, sys
-import aslkit
-from aslkit.competition import read_metadata
-from aslkit.settings import read_settings
-
-settings = read_settings()
-try:
-    socket.create_connection(("192.0.2.1", 80), timeout=2).close()
-    network = True
-except OSError:
-    network = False
-child = subprocess.run([sys.executable, "-c", "import aslkit; print(aslkit.__file__)"], capture_output=True, text=True)
-settings.runs.mkdir(parents=True)
-seen = dict(file=aslkit.__file__, child=child.stdout.strip(), epochs=epochs, note=note, network=network)
-seen |= dict(data=str(settings.data), prepared=str(settings.prepared), clips=len(read_metadata(settings.data / "train.csv")))
-(settings.runs / "seen.json").write_text(json.dumps(seen))
-print("done")"""
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch, tmp_path):
-    for name in [name for name in os.environ if name.startswith(("KAGGLE", "ASLKIT", "VERBOSE"))]:
-        monkeypatch.delenv(name)
-    (tmp_path / "home").mkdir()
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
-def project(tmp_path):
-    "A checkout with the kit and one small kernel."
-    root = tmp_path / "project"
-    shutil.copytree(REPOSITORY / "aslkit", root / "aslkit", ignore=shutil.ignore_patterns("__pycache__"))
-    for path in [REPOSITORY / "pyproject.toml", *REPOSITORY.glob("LICENSE*")]:
-        shutil.copy(path, root)
-    kernel = root / "kaggle_kernels/train"
-    kernel.mkdir(parents=True)
-    (kernel / "kernel-metadata.json").write_text(json.dumps(TEMPLATE))
-    new = nbformat.v4.new_code_cell
-    cells = [new(PARAMETERS, metadata={"tags": ["parameters"]}), nbformat.v4.new_markdown_cell("# A witness"), new(WITNESS)]
-    cells[-1]["outputs"] = [nbformat.v4.new_output("stream", text="an output of some earlier run\n")]
-    kernelspec = {"name": "python3", "display_name": "python3", "language": "python"}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec}), kernel / "train.ipynb")
-    return root
-
-
-@pytest.fixture
-def settings(project):
-    return replace(Settings(), user=USER, file=project / "settings.ini")
-
-
-@pytest.fixture(scope="session")
-def wheel():
-    return kernels.build_wheel(REPOSITORY)
-
-
-@pytest.fixture
-def ready_wheel(monkeypatch, wheel):
-    "The wheel built once, for tests that are about something else."
-    monkeypatch.setattr(kernels, "build_wheel", lambda root: wheel)
 
 
 def sources(notebook):

@@ -7,7 +7,6 @@ import contextlib
 import importlib
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,11 +16,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from kaggle_project import NAMES, REPOSITORY, TEMPLATE
 from kaggle_standin import KEY, USER, KaggleStandIn
 
 from aslkit import follow as following
-from aslkit import kernels, sweeps
 from aslkit import push as pushing
+from aslkit import sweeps
 from aslkit.cli import main
 from aslkit.kernels import KernelError, build, embedded_wheel
 from aslkit.prepare import prepare
@@ -32,59 +32,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 from landmark_files import KIT, write_corpus  # noqa: E402
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-NAMES = sorted(path.parent.name for path in REPOSITORY.glob("kaggle_kernels/*/kernel-metadata.json"))
-TEMPLATE = json.loads((REPOSITORY / "kaggle_kernels/train/kernel-metadata.json").read_text())
+pytestmark = pytest.mark.usefixtures("clean_environment")
 GOOD = TEMPLATE | {"id": f"{USER}/aslkit-train"}
-
-# A small notebook in place of kaggle_kernels/train/train.ipynb.
-PARAMETERS = 'epochs: int = 1\nnote: str = "none"'
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch, tmp_path):
-    for name in [name for name in os.environ if name.startswith(("KAGGLE", "ASLKIT", "VERBOSE"))]:
-        monkeypatch.delenv(name)
-    (tmp_path / "home").mkdir()
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
-def project(tmp_path):
-    "A checkout with the kit and one small kernel."
-    root = tmp_path / "project"
-    shutil.copytree(REPOSITORY / "aslkit", root / "aslkit", ignore=shutil.ignore_patterns("__pycache__"))
-    for path in [REPOSITORY / "pyproject.toml", *REPOSITORY.glob("LICENSE*")]:
-        shutil.copy(path, root)
-    kernel = root / "kaggle_kernels/train"
-    kernel.mkdir(parents=True)
-    (kernel / "kernel-metadata.json").write_text(json.dumps(TEMPLATE))
-    new = nbformat.v4.new_code_cell
-    cells = [
-        new(PARAMETERS, metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_markdown_cell("# Small"),
-        new("print(epochs, note)"),
-    ]
-    cells[-1]["outputs"] = [nbformat.v4.new_output("stream", text="an output of some earlier run\n")]
-    kernelspec = {"name": "python3", "display_name": "python3", "language": "python"}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec}), kernel / "train.ipynb")
-    return root
-
-
-@pytest.fixture
-def settings(project):
-    return replace(Settings(), user=USER, file=project / "settings.ini")
-
-
-@pytest.fixture(scope="session")
-def wheel():
-    return kernels.build_wheel(REPOSITORY)
-
-
-@pytest.fixture
-def ready_wheel(monkeypatch, wheel):
-    "The wheel built once, for tests that are about something else."
-    monkeypatch.setattr(kernels, "build_wheel", lambda root: wheel)
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def test_the_picture(settings, tmp_path):
             folder.mkdir(parents=True)
             trained(folder, {"seed": seed, "learning_rate": rate})
     runs = finished(settings.runs, "rates")
-    curves, *panels = sweeps.plot_runs(settings.runs, runs, "rates").axes
+    curves, *panels = sweeps.sweep_figure(settings.runs, runs, "rates").axes
     assert [axes.get_xlabel() for axes in (curves, *panels)] == ["epoch", "seed", "learning_rate"]
     assert len(curves.lines) == 6 and curves.lines[-1].get_color() == "tab:orange"
     means, dots = panels[0].lines
@@ -140,10 +140,10 @@ def test_the_picture(settings, tmp_path):
     assert panels[1].get_xscale() == "log" and [t.get_text() for t in panels[1].get_xticklabels()] == ["0.0001", "0.001"]
     (figure,) = {axes.figure for axes in panels}
     assert figure._suptitle.get_text() == "rates: 6 runs. Best: 20.0001, 0.700"
-    alone = sweeps.plot_runs(settings.runs, runs[:1])
+    alone = sweeps.sweep_figure(settings.runs, runs[:1])
     assert len(alone.axes) == 1, "one run has nothing to differ from"
     runs[1][1]["split"] = "by phrase"
-    assert "not comparable" in sweeps.plot_runs(settings.runs, runs)._suptitle.get_text()
+    assert "not comparable" in sweeps.sweep_figure(settings.runs, runs)._suptitle.get_text()
 
 
 # With processes
