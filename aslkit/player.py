@@ -26,15 +26,12 @@ import numpy as np
 from .competition import ASPECT, KitError, ParameterError
 from .corpus import write_whole
 from .landmarks import FINGERS, LANDMARK_SETS, LandmarkSet
-from .plots import COLOURS, FINGER_COLOURS
+from .plots import COLOURS, FINGER_COLOURS, HAND_COLOURS
 
 # %% ../nbs/12b_player.ipynb #5aab606e
-_HAND_COLOURS = {"right_hand": COLOURS["sky"], "left_hand": COLOURS["yellow"]}
-
-
 def _strokes(landmark_set: LandmarkSet) -> list[tuple[str, float, float, list[int]]]:
     "Colour, width, strength 0-1 and bones (a, b, a, b ...), what is drawn first comes first."
-    hands = {part: set(landmark_set.parts.get(part, [])) for part in _HAND_COLOURS}
+    hands = {part: set(landmark_set.parts.get(part, [])) for part in HAND_COLOURS}
     strokes = {
         (COLOURS["black"], 1.2, 0.45): landmark_set.bones[
             ~np.isin(landmark_set.bones, [p for h in hands.values() for p in h]).any(1)
@@ -42,7 +39,7 @@ def _strokes(landmark_set: LandmarkSet) -> list[tuple[str, float, float, list[in
     }
     for part, points in hands.items():
         bones = landmark_set.bones[[a in points and b in points for a, b in landmark_set.bones]]
-        strokes[_HAND_COLOURS[part], 9, 0.6] = bones
+        strokes[HAND_COLOURS[part], 9, 0.6] = bones
         number = [[int(landmark_set.points[p].rpartition("_")[2]) for p in bone] for bone in bones]
         finger = np.array([next((f for f in FINGERS if {a, b} <= {*FINGERS[f]}), "palm") for a, b in number], object)
         for name, colour in {"palm": COLOURS["grey"], **FINGER_COLOURS}.items():
@@ -61,7 +58,7 @@ def _upright(points: np.ndarray, landmark_set: LandmarkSet) -> np.ndarray:
 
 def _close_up(xy: np.ndarray, landmark_set: LandmarkSet) -> tuple[float, float, float]:
     "Left, top and size, in image widths, of the square in which the hand spells."
-    hands = [xy[:, landmark_set.parts.get(part, [])] for part in _HAND_COLOURS]
+    hands = [xy[:, landmark_set.parts.get(part, [])] for part in HAND_COLOURS]
     hand = max(hands, key=lambda one: np.isfinite(one).sum())
     hand = hand[np.isfinite(hand).all((1, 2))]
     if not hand.size:
@@ -192,7 +189,7 @@ def _told(xy: np.ndarray, landmark_set: LandmarkSet, captions: Sequence[str], re
     "What the script needs to know, as JSON that cannot end the script."
     changes = [(t, c) for t, c in enumerate(captions) if not t or c != captions[t - 1]]
     steps = np.where(np.isnan(xy), _UNSEEN, np.clip(np.round(xy * _STEPS), 1 - 2**15, 2**15 - 1)).astype("<i2")
-    hands = [(colour, list(map(int, landmark_set.parts.get(part, [])))) for part, colour in _HAND_COLOURS.items()]
+    hands = [(colour, list(map(int, landmark_set.parts.get(part, [])))) for part, colour in HAND_COLOURS.items()]
     clip = {"frames": len(xy), "points": xy.shape[1], "fps": float(fps), "steps": _STEPS, "unseen": _UNSEEN,
             "close": [round(v, 4) for v in _close_up(xy, landmark_set)], "hands": hands, "strokes": _strokes(landmark_set),
             "captions": changes, "reading": reading, "data": base64.b64encode(steps.tobytes()).decode()}  # fmt: skip
@@ -206,7 +203,7 @@ def _swatch(name: str, colour: str) -> str:
 def _coverage(xy: np.ndarray, landmark_set: LandmarkSet) -> str:
     "In how many frames each hand is seen."
     told = []
-    for part, colour in _HAND_COLOURS.items():
+    for part, colour in HAND_COLOURS.items():
         seen = np.isfinite(xy[:, landmark_set.parts.get(part, [])]).any((1, 2)).mean()
         told.append(_swatch(f"{part.replace('_', ' ')}: {100 * seen:.0f} %", colour))
     return f"Seen in so many frames: {' '.join(told)}"
@@ -257,7 +254,7 @@ def _palette(strokes: list) -> Any:
     from PIL import Image
 
     colours = {_mix(colour, s * strength) for colour, _, s, _ in strokes for strength in (0.3, 0.6, 1)}
-    colours |= {_mix(colour, 1) for colour in (*_HAND_COLOURS.values(), COLOURS["black"])} | {(255, 255, 255), (230, 230, 230)}
+    colours |= {_mix(colour, 1) for colour in (*HAND_COLOURS.values(), COLOURS["black"])} | {(255, 255, 255), (230, 230, 230)}
     image = Image.new("P", (1, 1))
     image.putpalette([v for colour in sorted(colours) for v in colour])
     return image
@@ -289,7 +286,7 @@ def _panel(title: str, xy: np.ndarray, landmark_set: LandmarkSet) -> Any:
     pen.text((4, 2), title, "black", font)
     for box in ([0, _ROW, wide, _ROW + high], [wide + 4, _ROW, 2 * wide + 4, _ROW + wide]):
         pen.rectangle([box[0], box[1], box[2] + 1, box[3] + 1], outline=(230, 230, 230))
-    rows = [(_HAND_COLOURS[part], np.isfinite(xy[:, landmark_set.parts.get(part, [])]).any((1, 2))) for part in _HAND_COLOURS]
+    rows = [(HAND_COLOURS[part], np.isfinite(xy[:, landmark_set.parts.get(part, [])]).any((1, 2))) for part in HAND_COLOURS]
     x0, y0, step = wide + 4, _ROW + wide + 36, wide / len(xy)
     for row, (colour, seen) in enumerate(rows):
         pen.rectangle([x0, y0 + 10 * row, x0 + wide, y0 + 10 * row + 7], (230, 230, 230))
