@@ -1,6 +1,7 @@
 # make demo   the whole road on a laptop: stitch, prepare, train, export, grade
 # make lab    JupyterLab on the landing notebook
 # make test   everything that is checked before a change is taken
+# make test-notebooks  every notebook top to bottom, without data and with landmark files under other paths, and how long each takes
 # make test-browser  JupyterLab and a report in Chromium; pictures in runs/browser (part of make test as well)
 # make test-kaggle   the Kaggle kernels, rehearsed in a chain with Kaggle's versions, folders and no network
 # make docs   the documentation site in _docs/: notebooks and reference, every link checked
@@ -26,10 +27,11 @@ LETTERS ?= ../shared/data/letters_dev.npz
 PHRASES ?= ../shared/data/phrases_dev.csv
 
 BIN := .venv/bin
+ELSEWHERE := $(CURDIR)/runs/other paths
 DEMO := runs/demo
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo lab test test-browser test-kaggle docs readme bench bench-stitch bench-prepare bench-train bench-export bench-real
+.PHONY: demo lab test test-notebooks test-browser test-kaggle docs readme bench bench-stitch bench-prepare bench-train bench-export bench-real
 .DELETE_ON_ERROR:
 
 demo: .venv/demo.stamp
@@ -50,6 +52,13 @@ test: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/nbdev-test --n-workers 2 --timing
 	$(BIN)/pytest
+
+test-notebooks: .venv/dev.stamp
+	$(BIN)/nbdev-test --n-workers 1 --timing
+	rm -rf '$(ELSEWHERE)'
+	$(BIN)/python -c "from aslkit.stitch import stitch; stitch('$(ELSEWHERE)/three files', clips=90, signers=12, clips_per_file=30)"
+	ASLKIT_DATA='$(ELSEWHERE)/three files' ASLKIT_PREPARED='$(ELSEWHERE)/prepared' ASLKIT_RUNS='$(ELSEWHERE)/runs' \
+		$(BIN)/nbdev-test --n-workers 1 --timing
 
 test-browser: .venv/dev.stamp
 	$(BIN)/pytest tests/browser

@@ -92,7 +92,7 @@ def _opened(folder: Path, landmark_set: str) -> Corpus | None:
     return corpus if corpus.landmark_set.name == landmark_set else None
 
 
-def _look(settings: Any, folder: Path, clips: int, landmark_set: str, seed: int) -> tuple[str, Corpus]:
+def _look(settings: Any, folder: Path, landmark_set: str, **made: int) -> tuple[str, Corpus]:
     "Where a corpus was found, and the corpus; what must be made is made in `folder`."
     if corpus := _opened(settings.prepared, landmark_set):
         return "the prepared corpus of the settings", corpus
@@ -103,8 +103,8 @@ def _look(settings: Any, folder: Path, clips: int, landmark_set: str, seed: int)
         return "the demo's corpus", corpus
     from aslkit.stitch import stitch
 
-    options = {"clips": clips, "signers": max(6, clips // 10), "seed": seed, "workers": 1, "landmark_set": landmark_set}
-    return "a small corpus, stitched just now", Corpus(stitch(folder / "corpus", **options, prepared=True))
+    made |= {"signers": max(6, made["clips"] // 10), "workers": 1, "landmark_set": landmark_set}
+    return "a small corpus, stitched just now", Corpus(stitch(folder / "corpus", **made, prepared=True))
 
 # %% ../nbs/12c_explore.ipynb #1a33f47f
 def find_corpus(
@@ -112,13 +112,14 @@ def find_corpus(
     clips: int = 60,  # to stitch where nothing is found
     landmark_set: str = "kit",  # name in LANDMARK_SETS: the points that a reader wants
     seed: int = 1,  # of what is stitched
+    supplemental: int = 0,  # sentences to stitch besides
 ) -> Found:
     "A corpus to look at, stitched if there is none."
     scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     if prepared:
         where, corpus = "the folder given as `prepared`", Corpus(prepared)
     else:
-        where, corpus = _look(read_settings(), Path(scratch.name), clips, landmark_set, seed)
+        where, corpus = _look(read_settings(), Path(scratch.name), landmark_set, clips=clips, seed=seed, supplemental=supplemental)
     people = corpus.clips.participant_id.nunique()
     return Found(corpus, f"Looking at {where}: {len(corpus):,} clips of {people:,} signers. {origin(corpus)}", scratch)
 

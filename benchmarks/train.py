@@ -44,29 +44,32 @@ def step_of(preset: str, settings: argparse.Namespace, augment: str = POLICY, ct
     return lambda batch: float(reader.train_on_batch(*batch))  # float() waits for the device
 
 
-def in_turn(steps: dict[str, Callable], batches: dict[str, list], times: int) -> dict[str, float]:
-    "Seconds a clip of each step over its own batches: medians of so many turns, after one that compiles."
-    found = {name: [] for name in steps}
+def in_turn(steps: dict[str, Callable], batches: dict[str, list], times: int) -> dict[str, np.ndarray]:
+    "Seconds a clip of each step over its own batches, in each of so many turns, after one that compiles."
+    found = {name: np.zeros(times + 1) for name in steps}
+    lengths = len(next(iter(batches.values())))
     for turn in range(times + 1):
-        for name, step in steps.items():
-            begin = time.perf_counter()
-            for batch in batches[name]:
+        for i in range(lengths):  # one length after the other: what is compared lies close in time
+            for name, step in steps.items():
+                share, batch = batches[name][i]
+                begin = time.perf_counter()
                 step(batch)
-            found[name].append((time.perf_counter() - begin) / sum(len(labels["characters"]) for _, labels in batches[name]))
-        print(f"turn {turn} of {times}: " + ", ".join(f"{n} {1 / t[-1]:.1f} clips/s" for n, t in found.items()), flush=True)
-    return {name: float(np.median(seconds[1:])) for name, seconds in found.items()}
+                found[name][turn] += share * (time.perf_counter() - begin) / len(batch[1]["characters"])
+        print(f"turn {turn} of {times}: " + ", ".join(f"{n} {1 / t[turn]:.1f} clips/s" for n, t in found.items()), flush=True)
+    return {name: seconds[1:] for name, seconds in found.items()}
 
 
-def some_batches(corpus: Corpus, settings: argparse.Namespace) -> list:
-    "One whole batch of each of a few lengths, so that their frames together are as many a clip as the corpus has."
-    buckets = plan_buckets(corpus.clips.frames.to_numpy(), settings.lengths)
-    rows = np.arange(len(corpus))
-    batches = Batches(corpus, rows, settings.batch_size, buckets, 0, told=True, letters=64)
+def some_batches(corpus: Corpus, settings: argparse.Namespace) -> list:  # share of the corpus's clips, batch; short ones first
+    "One whole batch of each of a few lengths."
+    frames = corpus.clips.frames.to_numpy()
+    buckets = plan_buckets(frames, settings.lengths)
+    batches = Batches(corpus, np.arange(len(corpus)), settings.batch_size, buckets, 0, told=True, letters=64)
     found = {}
     for i in range(len(batches)):
         inputs, labels = batches[i]
         found.setdefault(inputs["landmarks"].shape[1], (inputs, labels))
-    return list(found.values())
+    shares = np.bincount(np.searchsorted(buckets, np.minimum(frames, buckets[-1])), minlength=len(buckets)) / len(frames)
+    return [(share, found[length]) for length, share in zip(buckets, shares)]
 
 
 def waiting(corpus: Corpus, step: Callable, settings: argparse.Namespace) -> float:  # share of the time, 0-1
@@ -123,7 +126,7 @@ def ctc_rivals(times: int) -> float:  # TensorFlow's seconds over ours
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--times", type=int, default=5, help="turns that are measured")
-    parser.add_argument("--lengths", type=int, default=2, help="of batches; each is compiled for each way")
+    parser.add_argument("--lengths", type=int, default=3, help="of batches; each is compiled for each way")
     parser.add_argument("--batch-size", type=int, default=None, help="clips; 256 on an accelerator, 16 without")
     parser.add_argument("--clips", type=int, default=None, help="clips of the corpus; 8,192 on an accelerator, 256 without")
     parser.add_argument("--out", type=Path, default=OUT)
@@ -141,10 +144,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         batches = {name: given["seed" if name == "seed" else "kit"] for name in ways}
         seconds = in_turn(ways, batches, settings.times)
         fast = 4000 if settings.accelerated else None
-        figures["clips of base"] = figure(1 / seconds["base"], "clips/s", fast)
-        figures["base against seed"] = figure(seconds["seed"] / seconds["base"], "x", 2.0)
+        figures["clips of base"] = figure(float(1 / np.median(seconds["base"])), "clips/s", fast)
+        figures["base against seed"] = figure(float(np.median(seconds["seed"] / seconds["base"])), "x", 2.0)
         for part in ("CTC", "augmentation"):
-            share = 1 - seconds[f"base without {part}"] / seconds["base"]
+            share = 1 - float(np.median(seconds[f"base without {part}"] / seconds["base"]))
             figures[f"{part}, share of a step"] = figure(share, "of 1", 0.1, "lower")
         figures["waiting for input"] = figure(waiting(made["kit"], ways["base"], settings), "of 1", 0.05, "lower")
     if keras.backend.backend() == "tensorflow":

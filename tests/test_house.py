@@ -57,13 +57,10 @@ def test_one_module_a_notebook():
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda p: p.stem)
 def test_library_notebook(path):
     assert module_of(path) == re.sub(r"^\d+[a-z]?_", "", path.stem)
-    assert path.stat().st_size < 200_000
     kinds = list(cells(path))
     titles = [lines for kind, _, lines in kinds if kind == "markdown"]
     assert titles[0][0].startswith("# ") and titles[0][1].startswith("> ")
     assert any(kind == "markdown" and "export" in directives for kind, directives, _ in kinds), "no module docstring"
-    long = [lines[0] for kind, directives, lines in kinds if kind == "code" and "export" in directives and len(lines) > 40]
-    assert not long, f"exported cells of more than 40 lines: {long}"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: str(p.relative_to(ROOT)))
@@ -72,10 +69,22 @@ def test_notebook(path):
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"
     skipped = [lines for _, directives, lines in cells(path) if any(re.match(r"eval:\s*false", d) for d in directives)]
     assert not skipped, "cells that never run"
+    assert path.stat().st_size < 200_000
+    long = [lines[0] for _, _, lines in cells(path) if len(lines) > 40]
+    assert not long, f"cells of more than 40 lines: {long}"
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             assert output["output_type"] != "error"
             assert output.get("name") != "stderr", "".join(output["text"])[:200]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_papermill_knows_every_parameter(path):
+    import papermill
+
+    tagged = [cell for cell in json.loads(path.read_text())["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+    names = [line.partition(":")[0] for cell in tagged for line in cell["source"]]
+    assert len(tagged) <= 1 and sorted(papermill.inspect_notebook(path)) == sorted(names)
 
 
 # --- modules
