@@ -18,6 +18,7 @@ import json
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,6 @@ class Found:
 
     corpus: Corpus
     said: str  # Markdown
-    scratch: tempfile.TemporaryDirectory | None  # goes when this goes
 
 # %% ../nbs/12c_explore.ipynb #fe471755
 def _first_files(data: Path, folder: Path, landmark_set: str, files: int) -> Corpus:
@@ -119,9 +119,12 @@ def find_corpus(
     if prepared:
         where, corpus = "the folder given as `prepared`", Corpus(prepared)
     else:
-        where, corpus = _look(read_settings(), Path(scratch.name), landmark_set, clips=clips, seed=seed, supplemental=supplemental)
+        where, corpus = _look(
+            read_settings(), Path(scratch.name), landmark_set, clips=clips, seed=seed, supplemental=supplemental
+        )
+    weakref.finalize(corpus, scratch.cleanup)  # what was made here stays as long as the corpus
     people = corpus.clips.participant_id.nunique()
-    return Found(corpus, f"Looking at {where}: {len(corpus):,} clips of {people:,} signers. {origin(corpus)}", scratch)
+    return Found(corpus, f"Looking at {where}: {len(corpus):,} clips of {people:,} signers. {origin(corpus)}")
 
 # %% ../nbs/12c_explore.ipynb #166e1943
 def readings_table(
