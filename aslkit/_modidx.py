@@ -631,6 +631,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'aslkit.recordings._doubts_of_hand': ('recordings.html#_doubts_of_hand', 'aslkit/recordings.py'),
                                    'aslkit.recordings._film': ('recordings.html#_film', 'aslkit/recordings.py'),
                                    'aslkit.recordings._hands': ('recordings.html#_hands', 'aslkit/recordings.py'),
+                                   'aslkit.recordings._numbers': ('recordings.html#_numbers', 'aslkit/recordings.py'),
                                    'aslkit.recordings._of_npz': ('recordings.html#_of_npz', 'aslkit/recordings.py'),
                                    'aslkit.recordings._of_pose': ('recordings.html#_of_pose', 'aslkit/recordings.py'),
                                    'aslkit.recordings._of_table': ('recordings.html#_of_table', 'aslkit/recordings.py'),

@@ -223,7 +223,9 @@ def _grade(
 def _read(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="[SUBMISSION] FILE", help="landmarks (.parquet .pose .npz) or a video; before it, your submission.zip"),
+        typer.Argument(
+            metavar="[SUBMISSION] FILE", help="landmarks (.parquet .pose .npz) or a video; before it, your submission.zip"
+        ),
     ],
     sequence_id: Annotated[int | None, typer.Option(help="clip to read, where the file holds several")] = None,
     timeout: Timeout = 60.0,

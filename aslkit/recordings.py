@@ -34,8 +34,8 @@ from aslkit.competition import (
     write_character_map,
 )
 from .corpus import write_whole
-from .hands import DEPTH, DRAWN, PoseFile, read_pose, recordings
-from .landmarks import LANDMARK_SETS, LandmarkSet
+from .hands import DRAWN, read_pose, recordings
+from .landmarks import LandmarkSet
 from .sandbox import read_clip, read_landmarks
 from .stitch import write_landmarks
 from .track import track_video
@@ -83,6 +83,18 @@ _POSE_PARTS = {"face": "FACE_LANDMARKS", "left_hand": "LEFT_HAND_LANDMARKS", "po
                "right_hand": "RIGHT_HAND_LANDMARKS"}  # fmt: skip
 
 
+_ARM = [f"{side}_{joint}" for joint in ("SHOULDER", "ELBOW", "WRIST", "PINKY", "INDEX", "THUMB") for side in ("LEFT", "RIGHT")]
+
+
+def _numbers(part: str, names: list[str]) -> list[int]:
+    "Which point of the part each is, -1 for none: reduced files keep the names of what they keep, and faces may have irises."
+    if part == "face":
+        return [int(name) if name.isdigit() else -1 for name in names]
+    if part == "pose" and len(names) != POINT_COUNTS["pose"]:
+        return [_ARM.index(name) + 11 if name in _ARM else -1 for name in names]
+    return list(range(len(names)))
+
+
 def _of_pose(path: Path) -> _Film:
     "A `.pose` file; components and points that MediaPipe Holistic has not are left out."
     film = read_pose(path)
@@ -94,17 +106,11 @@ def _of_pose(path: Path) -> _Film:
         raise DataError(problem, "write the file again with the numbers of the video", path)
     parts = {}
     for part, name in _POSE_PARTS.items():
-        if name not in film.parts:
-            continue
-        points, names = film.parts[name] / [*film.size, 1], film.names[name]
-        if part == "face":  # 478 with the irises, or some of them, called by their numbers
-            wanted = [int(one) if one.isdigit() else -1 for one in names]
-            whole = np.full((len(points), POINT_COUNTS["face"], 3), np.nan)
-            for i, number in enumerate(wanted):
-                if 0 <= number < POINT_COUNTS["face"]:
-                    whole[:, number] = points[:, i]
-            points = whole
-        parts[part] = points
+        if name in film.parts:
+            points, numbers = film.parts[name] / [*film.size, 1], _numbers(part, film.names[name])
+            kept = [i for i, number in enumerate(numbers) if 0 <= number < POINT_COUNTS[part]]
+            parts[part] = np.full((len(points), POINT_COUNTS[part], 3), np.nan)
+            parts[part][:, [numbers[i] for i in kept]] = points[:, kept]
     return _Film(parts, np.arange(len(points)) / film.fps, film.size)
 
 # %% ../nbs/10f_recordings.ipynb #e122f56e
@@ -283,7 +289,9 @@ def write_example(
     parts = [PoseHeaderComponent(name, [str(i) for i in range(n)], [], [], "XYZC") for name, n in counts.items()]
     points = points[:, :, : sum(counts.values())]
     seen = np.isfinite(points).all(3)
-    body = NumPyPoseBody(25, np.ma.masked_array(np.nan_to_num(points), ~np.repeat(seen[..., None], 3, 3)), seen.astype("float32"))
+    body = NumPyPoseBody(
+        25, np.ma.masked_array(np.nan_to_num(points), ~np.repeat(seen[..., None], 3, 3)), seen.astype("float32")
+    )
     write_whole(Path(path), Pose(PoseHeader(0.2, PoseHeaderDimensions(500, 500, 0), parts), body).write)
     return Path(path)
 
@@ -323,9 +331,13 @@ def _doubts_of_hand(found: dict, points: np.ndarray) -> list[str]:
     doubts, side = [], found["side"]
     low, high = SIZE
     if found["size"] < low:
-        doubts.append(f"The hand is small: its palm is {found['size']:.2f} picture widths long, {low:.2f} is usual at least; go nearer.")
+        doubts.append(
+            f"The hand is small: its palm is {found['size']:.2f} picture widths long, {low:.2f} is usual at least; go nearer."
+        )
     if found["size"] > high:
-        doubts.append(f"The hand is large: its palm is {found['size']:.2f} picture widths long, {high:.2f} at most is usual; step back.")
+        doubts.append(
+            f"The hand is large: its palm is {found['size']:.2f} picture widths long, {high:.2f} at most is usual; step back."
+        )
     out = np.nanmean((found["y"] < 0) | (found["y"] > 1) | (found["x"] < -0.2) | (found["x"] > 1.2)) * len(points)
     if out > 0.1 * found["hand_frames"]:
         doubts.append("The hand is often beside the middle of the picture, where a phone held upright would not see it.")
@@ -333,9 +345,13 @@ def _doubts_of_hand(found: dict, points: np.ndarray) -> list[str]:
         doubts.append("The left hand spells. If it was the right one, the picture is mirrored, as selfie cameras do.")
     shoulders = points[:, [POINTS.index("pose_11"), POINTS.index("pose_12")], 0]
     if np.isfinite(shoulders).all(1).any() and np.nanmedian(shoulders[:, 0] - shoulders[:, 1]) < 0:
-        doubts.append("Left and right are exchanged: the left shoulder is at the left of the picture; mirror x, or swap the hands.")
+        doubts.append(
+            "Left and right are exchanged: the left shoulder is at the left of the picture; mirror x, or swap the hands."
+        )
     if found["both"] > 0.2:
-        doubts.append(f"Both hands are seen in {100 * found['both']:.0f} % of the frames; keep the idle one out of the picture.")
+        doubts.append(
+            f"Both hands are seen in {100 * found['both']:.0f} % of the frames; keep the idle one out of the picture."
+        )
     return doubts
 
 # %% ../nbs/10f_recordings.ipynb #c0ca341a
@@ -360,7 +376,9 @@ def check_recording(
     if recording.fps < 20:
         doubts.append(f"{recording.fps:.1f} frames a second are few: between two of them a fast letter comes and goes.")
     if recording.size and recording.size[0] > recording.size[1]:
-        doubts.append("The picture is wide: its middle, as high and as narrow as a phone's, is what the network takes for the picture.")
+        doubts.append(
+            "The picture is wide: its middle, as high and as narrow as a phone's, is what the network takes for the picture."
+        )
     if found["frames"] > LONGEST:
         doubts.append(f"{found['frames']:,} frames are more than the longest clip of the competition has, {LONGEST}; cut it.")
     return doubts

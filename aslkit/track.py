@@ -48,7 +48,7 @@ def frames_of(
     "The frames of a video."
     if not os.path.isfile(video):
         raise Trouble("no such file", "give a video")
-    film, number = cv2.VideoCapture(video), 0
+    film, number, last = cv2.VideoCapture(video), 0, 0.0
     rate, total = film.get(cv2.CAP_PROP_FPS), int(film.get(cv2.CAP_PROP_FRAME_COUNT))
     while True:
         seen, picture = film.read()
@@ -156,7 +156,8 @@ def track_video(
     return out
 
 
-_RUN = "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"  # its folder is no place to import from
+# not `python track.py`: the folder of the script, with all modules of the kit, would be searched for what MediaPipe imports
+_RUN = "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
 
 
 def _why(video: Path, said: str) -> Exception:
