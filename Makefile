@@ -118,6 +118,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 	@touch $@
 
 # MediaPipe, for `aslkit track`: it wants NumPy 1, so it gets an environment of its own, of about 1 GB
+# (requirements-mediapipe.lock: what `uv pip compile --python-version 3.11` makes of mediapipe==0.10.21 and numpy<2)
 .mediapipe/stamp: requirements-mediapipe.lock
 	@test -n '$(MEDIAPIPE_PYTHON)' || { echo "MediaPipe 0.10.21 needs Python 3.11 or 3.12 with venv; name it: make MEDIAPIPE_PYTHON=..." >&2; exit 1; }
 	$(MEDIAPIPE_PYTHON) -m venv --clear .mediapipe

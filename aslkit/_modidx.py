@@ -636,6 +636,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'aslkit.recordings._of_pose': ('recordings.html#_of_pose', 'aslkit/recordings.py'),
                                    'aslkit.recordings._of_table': ('recordings.html#_of_table', 'aslkit/recordings.py'),
                                    'aslkit.recordings._of_video': ('recordings.html#_of_video', 'aslkit/recordings.py'),
+                                   'aslkit.recordings._whole': ('recordings.html#_whole', 'aslkit/recordings.py'),
                                    'aslkit.recordings.check_recording': ('recordings.html#check_recording', 'aslkit/recordings.py'),
                                    'aslkit.recordings.measures': ('recordings.html#measures', 'aslkit/recordings.py'),
                                    'aslkit.recordings.open_recording': ('recordings.html#open_recording', 'aslkit/recordings.py'),

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aslkit.competition import (
@@ -414,6 +415,14 @@ def save_corpus(
     return out
 
 # %% ../nbs/10f_recordings.ipynb #a7901966
+def _whole(path: str | Path) -> bool:
+    "Whether a landmark file has all columns; of one that cannot be opened the reader says what is wrong."
+    try:
+        return {"sequence_id", *LANDMARK_COLUMNS} <= set(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError):
+        return True
+
+
 def read_recording(
     submission: str | Path | None,  # submission.zip; None = the kit's ready weights
     path: str | Path,  # as for `open_recording`
@@ -421,7 +430,7 @@ def read_recording(
     timeout: float = 60.0,  # seconds for reading
 ) -> str:  # text
     "The text of a recording, read in a process of its own."
-    if Path(path).suffix.lower() == ".parquet":
+    if Path(path).suffix.lower() == ".parquet" and _whole(path):
         return read_clip(submission, path, sequence_id, timeout)
     landmarks = open_recording(path, sequence_id).landmarks
     with tempfile.TemporaryDirectory() as folder:

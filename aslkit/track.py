@@ -138,7 +138,8 @@ def track_video(
     if out.suffix != ".npz" or not out.absolute().parent.is_dir():
         raise DataError("landmarks cannot be written there", "name an .npz file in a folder that exists", out)
     command = [mediapipe_python(), "-c", _RUN, Path(aslkit.__file__).with_name("track.py"), video.absolute(), out.absolute()]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    environment["MPLBACKEND"] = "agg"  # MediaPipe imports matplotlib, which would look for a notebook's backend
     with (
         tempfile.TemporaryFile("w+", errors="replace") as log,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, text=True) as process,

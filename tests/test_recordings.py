@@ -301,6 +301,12 @@ def test_read_takes_recordings(aslkit, tmp_path):
     save_corpus(tmp_path / "mine", [open_recording(tmp_path / "me.pose")], ["signs"])
     read = aslkit("read", "me.pose")
     assert read[:2] == aslkit("read", "mine/train_landmarks/0.parquet")[:2] == (0, "signs\n")
+    hands = pd.read_parquet("mine/train_landmarks/0.parquet").filter(like="_hand_")
+    hands.reset_index(drop=True).to_parquet("hands.parquet")
+    assert aslkit("read", "hands.parquet")[:2] == (0, "signs\n")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    code, out, err = aslkit("read", "broken.parquet")
+    assert (code, out) == (2, "") and "broken.parquet: not a parquet file that can be read" in err
     code, out, err = aslkit("read", "me.txt")
     assert (code, out) == (2, "") and err.startswith("me.txt: the ending '.txt' is none of a recording; give ")
     code, out, err = aslkit("read", "nobody.mp4")
