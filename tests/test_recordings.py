@@ -341,6 +341,8 @@ def cvtColor(picture, code):
     return picture[..., ::-1]
 """
 MEDIAPIPE = """
+import os
+assert os.environ["MPLBACKEND"] == "agg"
 from types import SimpleNamespace as N
 def part(seen, points, frame):
     return N(landmark=[N(x=frame / 100, y=i / 1000, z=-0.5) for i in range(points)]) if seen else None
@@ -370,6 +372,7 @@ def tracker(monkeypatch, tmp_path_factory):
     python.write_text(f'#!/bin/sh\nPYTHONPATH="{folder}" exec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
     monkeypatch.setenv(MEDIAPIPE_PYTHON, str(python))
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as in a notebook
     return folder
 
 
@@ -450,6 +453,7 @@ def test_track_command(tracker, aslkit, tmp_path):
 
 def test_with_mediapipe_itself(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     try:
         python = mediapipe_python()
     except KitError as error:
@@ -457,7 +461,10 @@ def test_with_mediapipe_itself(tmp_path, monkeypatch):
     code = "import cv2, numpy as n; v = cv2.VideoWriter('grey.mp4', cv2.VideoWriter_fourcc(*'mp4v'), 25, (320, 240))\n"
     code += "[v.write(n.full((240, 320, 3), 90 + 9 * t, 'uint8')) for t in range(12)]; v.release()"
     subprocess.run(
-        [python, "-c", code], cwd=tmp_path, check=True, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        [python, "-c", code],
+        cwd=tmp_path,
+        check=True,
+        env={k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MPLBACKEND")},
     )
     with pytest.raises(DataError, match="grey.mp4: no hand was found in 12 frames, and no body"):
         track_video(tmp_path / "grey.mp4", tmp_path / "grey.npz")
