@@ -121,7 +121,23 @@ def mediapipe_python() -> Path:
             return path.absolute()
     raise KitError("a video needs MediaPipe, which is not installed", _REMEDY)
 
-# %% ../nbs/10e_track.ipynb #3a02135d
+# %% ../nbs/10e_track.ipynb #0ee5b903
+# not `python track.py`: the folder of the script, with all modules of the kit, would be searched for what MediaPipe imports
+_RUN = "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+
+
+def _why(video: Path, said: str) -> Exception:
+    "The error that a tracker's last words mean."
+    from aslkit.competition import DataError
+
+    for line in said.splitlines():
+        if line.startswith("track: "):
+            problem, _, remedy = line.removeprefix("track: ").removesuffix(".").rpartition("; ")
+            return DataError(problem, remedy, video)
+    last = said.strip().splitlines()[-1:] or ["without a word"]
+    return DataError(f"the tracker failed ({last[0][:150]})", _REMEDY, video)
+
+# %% ../nbs/10e_track.ipynb #e9ae4b71
 def track_video(
     video: str | Path,
     out: str | Path,  # .npz file to write
@@ -156,21 +172,6 @@ def track_video(
         raise _why(video, said)
     return out
 
-
-# not `python track.py`: the folder of the script, with all modules of the kit, would be searched for what MediaPipe imports
-_RUN = "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
-
-
-def _why(video: Path, said: str) -> Exception:
-    "The error that a tracker's last words mean."
-    from aslkit.competition import DataError
-
-    for line in said.splitlines():
-        if line.startswith("track: "):
-            problem, _, remedy = line.removeprefix("track: ").removesuffix(".").rpartition("; ")
-            return DataError(problem, remedy, video)
-    return DataError(f"the tracker failed ({(said.split(chr(10)) or [''])[-2:][0][:150]})", _REMEDY, video)
-
-# %% ../nbs/10e_track.ipynb #18f6bdd4
+# %% ../nbs/10e_track.ipynb #ed5a990a
 if __name__ == "__main__" and "__file__" in globals():  # a notebook is `__main__` too
     main()
