@@ -4,6 +4,7 @@
 # make test-notebooks  every notebook top to bottom, without data and with landmark files under other paths, and how long each takes
 # make test-browser  JupyterLab and a report in Chromium; pictures in runs/browser (part of make test as well)
 # make test-kaggle   the Kaggle kernels, rehearsed in a chain with Kaggle's versions, folders and no network
+# make .mediapipe/stamp  MediaPipe in an environment of its own, so that `aslkit track me.mp4` makes landmarks of a video
 # make docs   the documentation site in _docs/: notebooks and reference, every link checked
 # make readme README.md from nbs/index.ipynb
 # make bench  what is measured: stitching, preparing, training steps, the exported file, and the demo's reader on real hands
@@ -21,6 +22,9 @@ DEMO_SEED ?= 0
 
 # Python of the rehearsals: 3.12 as on Kaggle, else 3.11
 KAGGLE_PYTHON ?= $(shell for p in python3.12 python3.11; do $$p -c 'import ensurepip, venv' 2>/dev/null && echo $$p && break; done)
+
+# Python of MediaPipe, which reads landmarks off videos: 3.12 or 3.11 as well
+MEDIAPIPE_PYTHON ?= $(KAGGLE_PYTHON)
 
 # recordings of real hands, and phrases to spell with them; no part of the project
 LETTERS ?= ../shared/data/letters_dev.npz
@@ -120,4 +124,12 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 	@test -n '$(KAGGLE_PYTHON)' || { echo "rehearsals need Python 3.12 or 3.11 with venv; name it: make KAGGLE_PYTHON=..." >&2; exit 1; }
 	$(KAGGLE_PYTHON) -m venv --clear .kaggle
 	.kaggle/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-kaggle.lock
+	@touch $@
+
+# MediaPipe, for `aslkit track`: it wants NumPy 1, so it gets an environment of its own, of about 1 GB
+# (requirements-mediapipe.lock: what `uv pip compile --python-version 3.11` makes of mediapipe==0.10.21 and numpy<2)
+.mediapipe/stamp: requirements-mediapipe.lock
+	@test -n '$(MEDIAPIPE_PYTHON)' || { echo "MediaPipe 0.10.21 needs Python 3.11 or 3.12 with venv; name it: make MEDIAPIPE_PYTHON=..." >&2; exit 1; }
+	$(MEDIAPIPE_PYTHON) -m venv --clear .mediapipe
+	.mediapipe/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-mediapipe.lock
 	@touch $@

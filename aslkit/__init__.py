@@ -36,6 +36,7 @@ Modules:
 - `aslkit.preprocess`: From landmarks with holes to features: one Keras layer, the same in training and inside the exported model.
 - `aslkit.push`: A built notebook on its way: searched for secrets, sent with the real `kaggle` command, every refusal in one sentence.
 - `aslkit.reader`: Landmarks in, text out: a submission in an app, a web server, or a notebook with a camera.
+- `aslkit.recordings`: Recordings of your own: videos, pose files, landmarks of any tracker, opened as clips of the competition.
 - `aslkit.rehearse`: A built kernel, executed here as Kaggle would: its folders, its versions, no network, no kit installed.
 - `aslkit.report`: A run as one page to send round: what was trained on what, how well it reads, where it fails, and what that looks like.
 - `aslkit.running`: A kernel's notebook executed here under a name, as Kaggle would, and a list of what has been run.
@@ -47,6 +48,7 @@ Modules:
 - `aslkit.stitch`: Real recorded letters, stitched into a corpus in the competition's exact file layout, or straight into the prepared form: the embedded default for everybody without the 180 GB.
 - `aslkit.submission`: What a submission is, and everything that can be told about one without running it.
 - `aslkit.sweeps`: Many trainings from one small file: all checked first, run here or on Kaggle, gone on with after any interruption, compared in one picture.
+- `aslkit.track`: A video becomes landmarks: MediaPipe in a Python of its own, since it does not get along with the kit's packages.
 - `aslkit.training`: From prepared clips to a run folder: Keras `fit`, the competition's metric on people never seen, and a training that goes on where it stopped."""
 
 __version__ = "0.1.0"

@@ -222,17 +222,34 @@ def _grade(
 @app.command("read")
 def _read(
     files: Annotated[
-        list[Path], typer.Argument(metavar="[SUBMISSION] FILE", help="a landmark file; before it, a submission.zip of your own")
+        list[Path],
+        typer.Argument(
+            metavar="[SUBMISSION] FILE", help="landmarks (.parquet .pose .npz) or a video; before it, your submission.zip"
+        ),
     ],
     sequence_id: Annotated[int | None, typer.Option(help="clip to read, where the file holds several")] = None,
     timeout: Timeout = 60.0,
 ) -> None:
-    "Print the text of one clip."
+    "Print the text of one clip: a landmark file, or a recording of your own."
     if len(files) > 2:
-        raise typer.BadParameter(f"{files[2]} is one too many; give one landmark file, and before it a submission.zip at most")
-    from aslkit.grading import read_clip
+        raise typer.BadParameter(f"{files[2]} is one too many; give one recording, and before it a submission.zip at most")
+    from aslkit.recordings import read_recording
 
-    print(read_clip(files[0] if len(files) == 2 else None, files[-1], sequence_id, timeout))
+    print(read_recording(files[0] if len(files) == 2 else None, files[-1], sequence_id, timeout))
+
+# %% ../nbs/14c_cli.ipynb #7c1d0e55
+@app.command("track")
+def _track(
+    video: Annotated[Path, typer.Argument(help="video of somebody who spells")],
+    out: Annotated[Path | None, typer.Option(help=".npz file to write; without it, beside the video")] = None,
+) -> None:
+    "Find the landmarks in a video, with MediaPipe in an environment of its own."
+    from aslkit.recordings import open_recording
+    from aslkit.track import track_video
+
+    found = open_recording(track_video(video, out or video.with_suffix(".npz")))
+    seconds = len(found.landmarks) / 30
+    print(f"{out or video.with_suffix('.npz')}: {found.frames:,} frames, {seconds:.1f} s; `aslkit read` takes it.")
 
 # %% ../nbs/14c_cli.ipynb #27297fa9
 @app.command("report")

@@ -12,8 +12,8 @@ z away from the camera, as in MediaPipe. Letters for shapes: N poses, P people, 
 __all__ = ['PARENTS', 'FINGER_POINTS', 'AXES', 'LEAST', 'LIMITS', 'ASIDE', 'MOVING', 'DEPTH', 'DRAWN', 'LOOKALIKES', 'PATHS',
            'DEPTHS', 'LEFT', 'FORMAT', 'READERS', 'DIGITS', 'SPREADS', 'VARIANTS', 'STROKES', 'REST', 'split_pose',
            'join_pose', 'to_joints', 'from_joints', 'bend', 'Poses', 'joined', 'to_quaternion', 'to_matrix', 'rotation',
-           'multiply', 'Person', 'LetterBank', 'make_person', 'recordings', 'lookalikes', 'recorded_bank', 'read_bank',
-           'donate', 'SignTable', 'sign_table']
+           'multiply', 'Person', 'LetterBank', 'make_person', 'PoseFile', 'read_pose', 'recordings', 'lookalikes',
+           'recorded_bank', 'read_bank', 'donate', 'SignTable', 'sign_table']
 
 # %% ../nbs/02b_hands.ipynb #31a2ebf9
 import csv
@@ -245,6 +245,31 @@ def make_person(
     return Person({character: np.concatenate(frames) for character, frames in holds.items()}, paths)
 
 # %% ../nbs/02b_hands.ipynb #ba1d81ac
+@dataclass(frozen=True)
+class PoseFile:
+    "A `.pose` file: its first person."
+
+    parts: dict[str, np.ndarray]  # component -> (T, points, 3) x and y in pixels, z as stored; NaN = not seen
+    names: dict[str, list[str]]  # component -> names of its points
+    fps: float  # frames a second
+    size: tuple[int, int]  # width and height of the picture, pixels
+
+
+def read_pose(
+    path: str | Path,  # a .pose file
+) -> PoseFile:
+    "Read a file of pose-format, which the `demo` extra installs; parsers of damaged files raise what they like."
+    from pose_format import Pose
+
+    film = Pose.read(Path(path).read_bytes())
+    components = film.header.components
+    stops = np.cumsum([len(part.points) for part in components])
+    parts = np.split(film.body.data[:, 0].filled(np.nan), stops[:-1], axis=1)
+    names = {part.name: list(part.points) for part in components}
+    size = film.header.dimensions.width, film.header.dimensions.height
+    return PoseFile(dict(zip(names, parts)), names, float(film.body.fps), size)
+
+
 DEPTH = 600  # pixels a unit of the recordings' third coordinate
 DRAWN = {"j": (4, 18), "z": (2, 16)}  # frames of the ASL recording in which the path is drawn
 
@@ -260,13 +285,8 @@ def recordings(
     folder = Path(spec.origin).parent / "assets" / "fingerspelling_lexicon"
     with open(folder / "index.csv", newline="") as file:
         rows = [(row["words"], row["path"]) for row in csv.DictReader(file) if row["signed_language"] == language]
-    return {words.lower(): _read_pose(folder / path) * [1, 1, DEPTH] for words, path in sorted(rows)}
-
-
-def _read_pose(path: Path) -> np.ndarray:  # (T, points, 3)
-    from pose_format import Pose
-
-    return Pose.read(path.read_bytes()).body.data[:, 0].filled(np.nan)
+    films = {words.lower(): read_pose(folder / path) for words, path in sorted(rows)}
+    return {words: np.concatenate([*film.parts.values()], 1) * [1, 1, DEPTH] for words, film in films.items()}
 
 # %% ../nbs/02b_hands.ipynb #d0147d6d
 LOOKALIKES = {  # language -> ASL characters; 5=sch: the recording of another letter that has ASL's shape
@@ -329,13 +349,8 @@ def _whole(hands: np.ndarray) -> np.ndarray:
 
 
 def _hands_of_pose(path: Path) -> tuple[np.ndarray, np.ndarray]:  # left, right (T, 21, 3)
-    from pose_format import Pose
-
-    clip = Pose.read(path.read_bytes())
-    points, names = clip.body.data[:, 0].filled(np.nan), [part.name for part in clip.header.components]
-    sizes = np.cumsum([0, *(len(part.points) for part in clip.header.components)])
-    unit = np.array([1, 1, clip.header.dimensions.width])
-    left, right = (points[:, sizes[names.index(f"{side}_HAND_LANDMARKS")] :][:, :21] * unit for side in ("LEFT", "RIGHT"))
+    film = read_pose(path)
+    left, right = (film.parts[f"{side}_HAND_LANDMARKS"] * [1, 1, film.size[0]] for side in ("LEFT", "RIGHT"))
     return left, right
 
 

@@ -15,7 +15,7 @@ from aslkit.competition import read_metadata
 from aslkit.corpus import Corpus
 from aslkit.kernels import METADATA_FILE
 
-COMMANDS = ["stitch", "prepare", "run", "runs", "export", "grade", "read", "push"]
+COMMANDS = ["stitch", "prepare", "run", "runs", "export", "grade", "track", "read", "push"]
 ROOT = Path(__file__).parent.parent
 
 
@@ -265,7 +265,7 @@ def test_grade(aslkit, calls, tmp_path):
 
 
 def test_read(aslkit, calls):
-    found = calls("grading", "read_clip", "12 elm st")
+    found = calls("recordings", "read_recording", "12 elm st")
     assert aslkit("read", "s.zip", "c.parquet", "--sequence-id", 12, "--timeout", 5) == (0, "12 elm st\n", "")
     aslkit("read", "s.zip", "c.parquet")
     assert found == [((Path("s.zip"), Path("c.parquet"), 12, 5.0), {}), ((Path("s.zip"), Path("c.parquet"), None, 60.0), {})]
