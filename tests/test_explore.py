@@ -8,7 +8,7 @@ import pytest
 FOLDER = Path(__file__).parent.parent / "nbs/explore"
 
 
-@pytest.mark.parametrize("name", ["player", "errors", "training"])
+@pytest.mark.parametrize("name", ["player", "errors", "training", "latency"])
 def test_notebook(name):
     path = FOLDER / f"{name}.ipynb"
     cells = json.loads(path.read_text())["cells"]
