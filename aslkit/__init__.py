@@ -2,6 +2,7 @@
 
 Modules:
 
+- `aslkit.anatomy`: What a TFLite file is made of, what each part of it weighs, and pieces of it that run alone.
 - `aslkit.augment`: Other tempos, other cameras, lost fingers, joined clips: variations of whole padded batches, on the accelerator.
 - `aslkit.batches`: Clips of like length together, mixed by weight, made ahead, and a place to go on from.
 - `aslkit.cli`: The `aslkit` command: each step of the road in one line. What a line does is one function call in a notebook.
@@ -21,6 +22,7 @@ Modules:
 - `aslkit.hands`: A bank of real recorded letters, a hand of bones and joints, and the signs for all 59 characters.
 - `aslkit.kernels`: A notebook of the repository, made ready for Kaggle: the kit inside, the metadata checked.
 - `aslkit.landmarks`: Which of the 543 points a model sees, which part each belongs to, its mirror twin, and its bones.
+- `aslkit.latency`: How long a model takes, for clips of all lengths, and which of its operations take it.
 - `aslkit.launch`: The commands that start notebooks: here, on Kaggle, one or a whole sweep; and the list of what came of it.
 - `aslkit.layers`: What the network is made of. Every layer takes a mask, so padding changes nothing.
 - `aslkit.losses`: What a network is trained by: CTC, and on demand four losses and a stumbling block more.

@@ -23,10 +23,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .anatomy import ModelFile, sizes
 from .competition import KitError
 from .corpus import Corpus, write_whole
 from .explore import SLIPS, origin, read_clips, run_readings, slips_html, watch
 from .grading import confusion, summarise, worst
+from .latency import part_times
 from .params import TrainParams
 from .plots import plot_confusion, plot_groups, plot_history
 from .reader import Reader
@@ -79,17 +81,25 @@ def measure(
     corpus: Corpus,
     rows: np.ndarray,  # rows of corpus.clips
     most: int = 50,  # clips
-) -> dict[str, float] | None:  # clips, p50 and p95 in milliseconds; None where the corpus lacks columns
-    "How long a submission takes for a clip, the model alone, on one thread."
+) -> dict[str, Any] | None:  # clips, p50 and p95 in ms; parts: name, MB, ms, share (0-1); None where the corpus lacks columns
+    "How long a submission takes for a clip, the model alone, on one thread, and which part of it how long."
     reader, known = Reader(submission), {column: i for i, column in enumerate(corpus.landmark_set.columns)}
     if not all(column in known for column in reader.columns):
         return None
-    index, times = [known[column] for column in reader.columns], []
-    for row in [rows[0], *rows[:: max(1, len(rows) // most)][:most]]:
+    index, film = [known[column] for column in reader.columns], {}
+    for row in rows[:: max(1, len(rows) // most)][:most]:
         clip = corpus.landmarks(row)
-        times.append(reader.read_timed(clip.reshape(len(clip), -1)[:, index])[1])
-    times = times[1:]  # the first is slower, once
-    return {"clips": len(times), "p50": float(np.percentile(times, 50)), "p95": float(np.percentile(times, 95))}
+        film[row] = clip.reshape(len(clip), -1)[:, index]
+    times = [reader.read_timed(clip)[1] for clip in [film[rows[0]], *film.values()]][1:]  # the first is slower, once
+    file, middle = ModelFile(submission), sorted(film.values(), key=len)[len(film) // 2]
+    weights = sizes(file).groupby("part").bytes.sum() / 1e6
+    parts = [
+        (one.part, weights.get(one.part, 0.0), one.milliseconds, one.share) for one in part_times(file, middle)[0].itertuples()
+    ]
+    return {
+        "clips": len(times), "p50": float(np.percentile(times, 50)), "p95": float(np.percentile(times, 95)),
+        "frames": len(middle), "parts": parts,
+    }  # fmt: skip
 
 
 def _exported(run: Path, corpus: Corpus | None, readings: pd.DataFrame) -> dict[str, Any]:
@@ -251,6 +261,13 @@ exported.precision }},
 "%.1f"|format(exported.latency.p50) }} ms for a clip
  (median) and {{ "%.1f"|format(exported.latency.p95) }} ms (95 %), over {{ exported.latency.clips }} held-out clips. Other
 machines differ.{% endif %}</p>{% endif %}
+{% if exported.latency %}<table class="list"><caption>By part of the network, each alone with a clip of {{
+exported.latency.frames }} frames</caption>
+<thead><tr><th scope="col">part</th><th scope="col">MB</th><th scope="col">ms here</th><th scope="col">% of the
+time</th></tr></thead><tbody>
+{% for part, megabytes, milliseconds, share in exported.latency.parts %}<tr><th scope="row">{{ part }}</th><td>{{
+"%.2f"|format(megabytes) }}</td><td>{{ "%.2f"|format(milliseconds) }}</td><td>{{ "%.0f"|format(100 * share) }}</td></tr>
+{% endfor %}</tbody></table>{% endif %}
 {% if exported.why %}<p>{{ exported.why }}</p>{% endif %}</section>
 <section aria-labelledby="parameters"><h2 id="parameters">Parameters</h2><p>Bold: not what it would be by itself.</p>
 <div class="columns"><table class="list"><thead><tr><th scope="col">parameter</th><th
