@@ -129,8 +129,8 @@ def _prepare(
     say(report, as_json, "\n".join(changed + lines))
 
 # %% ../nbs/14c_cli.ipynb #9f6e5b0e
-app.command("run")(run_command)
-app.command("runs")(runs_command)
+_ = app.command("run")(run_command)
+_ = app.command("runs")(runs_command)
 
 # %% ../nbs/14c_cli.ipynb #385f449e
 @app.command("export")
@@ -268,4 +268,4 @@ def _report(
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, everything in it; open it in a browser.")
 
 # %% ../nbs/14c_cli.ipynb #66d6c7a7
-app.command("push")(push_command)
+_ = app.command("push")(push_command)
