@@ -192,7 +192,7 @@ def score(
         raise ValueError("`targets` holds no character, so the score is undefined")
     return (characters - sum(map(levenshtein, targets, readings))) / characters
 
-# %% ../nbs/00_competition.ipynb #dfdb051c
+# %% ../nbs/00_competition.ipynb #c54b7fed
 MODEL_FILE, ARGS_FILE = "model.tflite", "inference_args.json"
 SIGNATURE, INPUT, OUTPUT = "serving_default", "inputs", "outputs"
 MODEL_BYTES_MAX = 40_000_000  # "< 40 MB"; taken as decimal megabytes, the stricter reading

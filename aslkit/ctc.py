@@ -41,7 +41,7 @@ def greedy(
     paths = np.asarray(logits).argmax(-1)
     return [decode(collapse(path[:n])) for path, n in zip(paths, np.asarray(steps), strict=True)]
 
-# %% ../nbs/06_ctc.ipynb #1cb9ddf8
+# %% ../nbs/06_ctc.ipynb #28cbacc1
 def too_long(
     steps: Any,  # (B,) int, real steps of each clip
     classes: Any,  # (B, L) int, padded with anything
@@ -53,7 +53,7 @@ def too_long(
     repeats = ops.sum(ops.cast(ops.logical_and(classes[:, 1:] == classes[:, :-1], inside), "int32"), 1)
     return steps < characters + repeats
 
-# %% ../nbs/06_ctc.ipynb #00f713cf
+# %% ../nbs/06_ctc.ipynb #c565db59
 _NEVER = -1e30  # log of zero that survives additions
 
 
@@ -75,7 +75,7 @@ def _scan(emissions: Any, repeated: Any, start: Any) -> tuple[Any, Any]:
 
     return ops.scan(step, (start, ops.full_like(start[1:], _NEVER)), emissions)[1]
 
-# %% ../nbs/06_ctc.ipynb #588c0404
+# %% ../nbs/06_ctc.ipynb #a35e6e7e
 def _flipped(values: Any) -> Any:
     return ops.flip(ops.flip(values, 0), 1)  # one axis at a time: Keras 3.13 takes no pair on TensorFlow
 
@@ -107,7 +107,7 @@ def _paths(logp: Any, steps: Any, classes: Any, characters: Any, blank: int) -> 
     share = ops.exp(share - ops.max(share, 1, keepdims=True))
     return total, ops.transpose(share[:, L + 1 :] / ops.sum(share, 1, keepdims=True), (2, 0, 1)), one_hot
 
-# %% ../nbs/06_ctc.ipynb #b7dd696d
+# %% ../nbs/06_ctc.ipynb #4142f61d
 def _checked(logits: Any, steps: Any, classes: Any, characters: Any, blank: int) -> tuple:
     "Float32 log-probabilities without gradient; integers as int32, at least one column of classes; steps that teach (B, N)."
     if len(logits.shape) != 3:
@@ -139,7 +139,7 @@ def ctc_loss(
     attached = ops.sum(ops.stop_gradient(slope) * (logits - ops.stop_gradient(logits)), (1, 2))
     return ops.stop_gradient(ops.where(usable, -total, 0.0)) + attached
 
-# %% ../nbs/06_ctc.ipynb #98a2d92c
+# %% ../nbs/06_ctc.ipynb #9f5ec665
 def occupancy(
     logits: Any,  # (B, N, C) float, scores before softmax
     steps: Any,  # (B,) int, real steps of each clip
@@ -166,7 +166,7 @@ def alignment(
     found = np.stack([near.argmax(1), share.argmax(1), share.shape[1] - 1 - near[:, ::-1].argmax(1)], 2)
     return np.where(most[:, 0, :, None] > 0, found, -1)
 
-# %% ../nbs/06_ctc.ipynb #0b8f3067
+# %% ../nbs/06_ctc.ipynb #546aa97f
 class _Prefixes(NamedTuple):
     "The W likeliest prefixes of B clips: (B, W); `text` (B, W, N) holds a class at the step that added it, else -1."
 
@@ -177,7 +177,7 @@ class _Prefixes(NamedTuple):
     silent: np.ndarray  # log probability of ending in a blank
     spoken: np.ndarray  # log probability of ending in the last class
 
-# %% ../nbs/06_ctc.ipynb #f7272b39
+# %% ../nbs/06_ctc.ipynb #7254ca00
 def _grow(old: _Prefixes, logp: np.ndarray, weights: np.ndarray | float, n: int, blank: int) -> _Prefixes:
     "One step: every prefix stays or grows by a class, the likeliest remain; logp (B, C), weights (B, W, C)."
     (B, W), C = old.last.shape, logp.shape[1]
@@ -205,7 +205,7 @@ def _grow(old: _Prefixes, logp: np.ndarray, weights: np.ndarray | float, n: int,
     spoken = np.where(grown, np.take_along_axis(every, pick, 1), spoken)
     return _Prefixes(text, last, key, parent, np.where(grown, -np.inf, silent), spoken)
 
-# %% ../nbs/06_ctc.ipynb #080cda06
+# %% ../nbs/06_ctc.ipynb #86328db5
 def beam(
     logits: np.ndarray,  # (B, N, C) scores before softmax
     steps: np.ndarray,  # (B,) real steps of each clip

@@ -11,7 +11,7 @@ tracker differ (see `signers` and `clips`)."""
 # %% auto #0
 __all__ = ['PRIME', 'SHARED', 'POOL', 'SENTENCES', 'BLOCK', 'GROUP', 'write_landmarks', 'stitch']
 
-# %% ../nbs/02e_stitch.ipynb #c5861aaf
+# %% ../nbs/02e_stitch.ipynb #a243fa1d
 import hashlib
 import json
 import multiprocessing
@@ -68,7 +68,7 @@ def _name(numbers: np.ndarray, seed: int, what: int) -> np.ndarray:
     factor, start = np.random.default_rng([seed, 4, what]).integers(2**20, PRIME, 2)
     return (np.asarray(numbers, "uint64") * np.uint64(factor) + np.uint64(start)) % np.uint64(PRIME)
 
-# %% ../nbs/02e_stitch.ipynb #dd25c9d8
+# %% ../nbs/02e_stitch.ipynb #0244c0eb
 SHARED, POOL, SENTENCES = 0.4465, 0.144, 500  # rows with a phrase from the pool; pool's size, of all rows; sentences
 
 
@@ -96,7 +96,7 @@ def _table(recipe: _Recipe, kind: str, number: int, first: int, count: int) -> p
         "phrase": [_phrase(recipe, number, rng) for number in clip],
     })  # fmt: skip
 
-# %% ../nbs/02e_stitch.ipynb #34d91029
+# %% ../nbs/02e_stitch.ipynb #7a518a90
 BLOCK = 16  # clips made at once
 
 
@@ -113,7 +113,7 @@ def _blocks(
         made *= 2**16
         yield np.round(made, out=made) / np.float32(2**16), frames  # a hundredth of a pixel; halves the file
 
-# %% ../nbs/02e_stitch.ipynb #0bb300ab
+# %% ../nbs/02e_stitch.ipynb #8c950453
 GROUP = 64  # clips in a row group
 
 
@@ -151,7 +151,7 @@ def write_landmarks(
             file.write_table(_rows(waiting))
     os.replace(temporary, path)
 
-# %% ../nbs/02e_stitch.ipynb #09adab5b
+# %% ../nbs/02e_stitch.ipynb #0baa92dd
 def _write_prepared(out: Path, table: pd.DataFrame, blocks: Iterable, landmark_set: LandmarkSet, about: dict) -> dict:
     "One file of clips as a shard of a prepared corpus."
     numbers = np.array([POINTS.index(point) for point in landmark_set.points])
@@ -163,7 +163,7 @@ def _write_prepared(out: Path, table: pd.DataFrame, blocks: Iterable, landmark_s
     clips = table.assign(frames=np.concatenate(lengths))
     return write_shard(out, table.path.iloc[0], clips, [np.concatenate(values)], landmark_set, about)
 
-# %% ../nbs/02e_stitch.ipynb #475efac3
+# %% ../nbs/02e_stitch.ipynb #a8e41545
 _bank: LetterBank | None = None  # of a worker process
 
 
@@ -197,7 +197,7 @@ def _each(jobs: list[tuple], bank: LetterBank, workers: int) -> Iterator[tuple[p
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start, (bank,)) as pool:
         yield from pool.map(_make_file, jobs)
 
-# %% ../nbs/02e_stitch.ipynb #7f9fe0a4
+# %% ../nbs/02e_stitch.ipynb #c634a839
 def _mark(bank: LetterBank, recipe: _Recipe) -> str:
     "16 hex digits that change with the letters and the recipe."
     table, poses = sign_table(bank), sign_table(bank).poses
@@ -235,7 +235,7 @@ def _write_prepared_corpus(out: Path, results: Iterator, landmark_set: LandmarkS
         bar.update(len(table))
     write_corpus(out, landmark_set, entries)
 
-# %% ../nbs/02e_stitch.ipynb #c0705c61
+# %% ../nbs/02e_stitch.ipynb #ff293dcf
 def _check(out: Path, recipe: _Recipe, workers: int | None, landmark_set: str) -> None:
     "Raise `KitError` for what cannot be stitched, before anything is written."
     if recipe.clips < 1 or recipe.signers < 1:
@@ -252,7 +252,7 @@ def _check(out: Path, recipe: _Recipe, workers: int | None, landmark_set: str) -
     if (out / "train.csv").exists() or (out / "corpus.json").exists():
         raise KitError("the folder already holds a corpus", "choose another folder or remove this one", out)
 
-# %% ../nbs/02e_stitch.ipynb #73414fe5
+# %% ../nbs/02e_stitch.ipynb #a34d6321
 def stitch(
     out: str | Path,  # folder to fill
     clips: int = 4000,  # rows of train.csv
