@@ -108,6 +108,17 @@ def _parts(names: Sequence[str]) -> list[tuple[str, str]]:
 _FOLDED = ("DEQUANTIZE", "DENSIFY")  # of constants: done once, when the file is loaded
 
 
+def _content(path: str | Path | bytes) -> tuple[bytes, list[str] | None]:
+    "The TFLite file, and the names of the C columns it reads, where the files say so."
+    if isinstance(path, bytes):
+        return path, None
+    if Path(path).suffix == ".tflite" and Path(path).is_file():
+        beside = Path(path).with_name(ARGS_FILE)
+        return Path(path).read_bytes(), json.loads(beside.read_text())["selected_columns"] if beside.exists() else None
+    submission = Submission(path)
+    return submission.model, submission.columns
+
+# %% ../nbs/10g_anatomy.ipynb #c3fe58f5
 class ModelFile:
     "A TFLite file taken apart."
 
@@ -115,16 +126,7 @@ class ModelFile:
         self,
         path: str | Path | bytes,  # submission.zip, model.tflite, or the content of the latter
     ):
-        self.columns = None  # names of the C columns it reads, where the files say so
-        if isinstance(path, bytes):
-            self.model = path
-        elif Path(path).suffix == ".tflite" and Path(path).is_file():
-            self.model, beside = Path(path).read_bytes(), Path(path).with_name(ARGS_FILE)
-            if beside.exists():
-                self.columns = json.loads(beside.read_text())["selected_columns"]
-        else:
-            submission = Submission(path)
-            self.model, self.columns = submission.model, submission.columns
+        self.model, self.columns = _content(path)
         if custom := custom_operations(self.model):
             raise SubmissionError(f"{MODEL_FILE} needs {', '.join(custom)[:100]}", "export it again with built-in ops only")
         self.tree = _parse(self.model)
@@ -170,7 +172,7 @@ class ModelFile:
         "A file of some operations alone, with the weights and the loops that they need."
         return _cut(self, sorted(rows))
 
-# %% ../nbs/10g_anatomy.ipynb #1211a632
+# %% ../nbs/10g_anatomy.ipynb #55d7b339
 def _subgraph_options(operator: Any) -> list[tuple[str, str]]:
     "Which of an operation's options number a subgraph."
     options = {field: getattr(operator, field, None) for field in ("builtinOptions", "builtinOptions2")}
@@ -203,7 +205,7 @@ def _moved(operator: Any, place: dict[int, int]) -> Any:
         setattr(getattr(moved, field), name, getattr(getattr(operator, field), name) + 1)
     return moved
 
-# %% ../nbs/10g_anatomy.ipynb #75b01723
+# %% ../nbs/10g_anatomy.ipynb #4cadfae3
 def _cut(file: ModelFile, rows: list[int]) -> tuple[bytes, list[int], list[int]]:
     import flatbuffers
 
@@ -245,7 +247,7 @@ def _later(subgraph: Any) -> Any:
     subgraph.operators = [_moved(operator, same) for operator in subgraph.operators]
     return subgraph
 
-# %% ../nbs/10g_anatomy.ipynb #673b8692
+# %% ../nbs/10g_anatomy.ipynb #fa9a0623
 _KINDS = {"FLOAT32": "fp32", "FLOAT16": "fp16", "INT8": "int8", "INT4": "int4"}
 
 
@@ -271,7 +273,7 @@ def _readers(file: ModelFile) -> dict[int, set[str]]:
             found.setdefault(file.graph.tensors[t].buffer, set()).update(parts)
     return found
 
-
+# %% ../nbs/10g_anatomy.ipynb #8ac113d8
 def sizes(
     file: ModelFile,
 ) -> pd.DataFrame:  # columns part, type (fp16, int8, ...), tensors, bytes; in the order of the file, sums to its size

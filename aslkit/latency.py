@@ -137,7 +137,7 @@ def _values(file: ModelFile, clip: np.ndarray) -> dict[int, np.ndarray]:
                 found[details["index"]] = np.zeros(details["shape"], details["dtype"])
     return found
 
-
+# %% ../nbs/10h_latency.ipynb #aabfe6be
 _ALIVE = 64  # pieces in memory at a time
 
 
@@ -167,7 +167,7 @@ def _time_pieces(
         found += np.min(took, axis=0).tolist()
     return found[1:], found[0]
 
-# %% ../nbs/10h_latency.ipynb #ef668702
+# %% ../nbs/10h_latency.ipynb #2e756a06
 def part_times(
     file: ModelFile,
     clip: np.ndarray,  # (T, C)
@@ -184,7 +184,7 @@ def part_times(
     table = pd.DataFrame({by: list(members), "operations": [len(rows) for rows in members.values()], "milliseconds": found})
     return table.assign(share=table.milliseconds / table.milliseconds.sum()), whole
 
-# %% ../nbs/10h_latency.ipynb #51880e6d
+# %% ../nbs/10h_latency.ipynb #ef5b0dcd
 def operation_times(
     file: ModelFile,
     clip: np.ndarray,  # (T, C)
@@ -199,7 +199,7 @@ def operation_times(
     table = table.assign(milliseconds=found)
     return table.assign(share=table.milliseconds / table.milliseconds.sum()), whole
 
-# %% ../nbs/10h_latency.ipynb #d1c2a03b
+# %% ../nbs/10h_latency.ipynb #d6e8272f
 def delegated(
     file: ModelFile,
     clip: np.ndarray,  # (T, C)
@@ -220,7 +220,7 @@ def delegated(
     running = file.operations[~file.operations.folded].drop(columns="folded")
     return len(pieces), running.drop(index=list(taken & set(running.index)))
 
-# %% ../nbs/10h_latency.ipynb #be76229b
+# %% ../nbs/10h_latency.ipynb #a90a77f7
 _MEMORY = """
 import importlib, sys
 import numpy as np
