@@ -118,6 +118,22 @@ def _content(path: str | Path | bytes) -> tuple[bytes, list[str] | None]:
     submission = Submission(path)
     return submission.model, submission.columns
 
+
+def _checked(model: bytes) -> Any:
+    "The file as a tree, if its main graph is what a grader calls and needs nothing but built-in operations."
+    if custom := custom_operations(model):
+        raise SubmissionError(f"{MODEL_FILE} needs {', '.join(custom)[:100]}", "export it again with built-in ops only")
+    tree = _parse(model)
+    signatures = {one.signatureKey: one.subgraphIndex for one in tree.signatureDefs or []}
+    if signatures.get(SIGNATURE.encode(), 0):
+        raise SubmissionError(f"{MODEL_FILE} keeps {SIGNATURE} outside of its main graph", "export it as a single function")
+    return tree
+
+
+def _type(tree: Any, operator: Any) -> str:
+    code = tree.operatorCodes[operator.opcodeIndex]
+    return _names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
 # %% ../nbs/10g_anatomy.ipynb #c3fe58f5
 class ModelFile:
     "A TFLite file taken apart."
@@ -127,27 +143,18 @@ class ModelFile:
         path: str | Path | bytes,  # submission.zip, model.tflite, or the content of the latter
     ):
         self.model, self.columns = _content(path)
-        if custom := custom_operations(self.model):
-            raise SubmissionError(f"{MODEL_FILE} needs {', '.join(custom)[:100]}", "export it again with built-in ops only")
-        self.tree = _parse(self.model)
-        signatures = {one.signatureKey: one.subgraphIndex for one in self.tree.signatureDefs or []}
-        if signatures.get(SIGNATURE.encode(), 0):
-            raise SubmissionError(f"{MODEL_FILE} keeps {SIGNATURE} outside of its main graph", "export it as a single function")
+        self.tree = _checked(self.model)
         self.graph = self.tree.subgraphs[0]
         try:
             self._read_operations()
         except _DAMAGE:
             raise SubmissionError(f"{MODEL_FILE} is no TFLite file, or damaged", "export the run again") from None
 
-    def _type(self, operator: Any) -> str:
-        code = self.tree.operatorCodes[operator.opcodeIndex]
-        return _names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
-
     def _read_operations(self) -> None:
         made = {int(t) for operator in self.graph.operators for t in operator.outputs} | {int(t) for t in self.graph.inputs}
         self._fixed, self._maker, rows = set(range(len(self.graph.tensors))) - made, {}, []
         for i, operator in enumerate(self.graph.operators):
-            kind = self._type(operator)
+            kind = _type(self.tree, operator)
             name = self.graph.tensors[operator.outputs[0]].name.decode() if len(operator.outputs) else ""
             folded = kind in _FOLDED and all(t in self._fixed for t in operator.inputs)
             self._fixed |= {int(t) for t in operator.outputs} if folded else set()
@@ -239,7 +246,7 @@ def _cut(file: ModelFile, rows: list[int]) -> tuple[bytes, list[int], list[int]]
     builder.Finish(new.Pack(builder), b"TFL3")
     return bytes(builder.Output()), inputs, outputs
 
-
+# %% ../nbs/10g_anatomy.ipynb #e9c30098
 def _later(subgraph: Any) -> Any:
     "A subgraph whose loops name subgraphs one place further back."
     same = {t: t for t in range(-1, len(subgraph.tensors))}
@@ -247,7 +254,7 @@ def _later(subgraph: Any) -> Any:
     subgraph.operators = [_moved(operator, same) for operator in subgraph.operators]
     return subgraph
 
-# %% ../nbs/10g_anatomy.ipynb #fa9a0623
+# %% ../nbs/10g_anatomy.ipynb #b7217d08
 _KINDS = {"FLOAT32": "fp32", "FLOAT16": "fp16", "INT8": "int8", "INT4": "int4"}
 
 
@@ -273,7 +280,7 @@ def _readers(file: ModelFile) -> dict[int, set[str]]:
             found.setdefault(file.graph.tensors[t].buffer, set()).update(parts)
     return found
 
-# %% ../nbs/10g_anatomy.ipynb #8ac113d8
+# %% ../nbs/10g_anatomy.ipynb #f8597360
 def sizes(
     file: ModelFile,
 ) -> pd.DataFrame:  # columns part, type (fp16, int8, ...), tensors, bytes; in the order of the file, sums to its size
