@@ -76,6 +76,7 @@ def test_notebook(path):
         for output in cell.get("outputs", []):
             assert output["output_type"] != "error"
             assert output.get("name") != "stderr", "".join(output["text"])[:200]
+            assert not re.search("^(WARNING|INFO):", "".join(output.get("text", [])), re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: str(p.relative_to(ROOT)))
