@@ -8,6 +8,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'aslkit.anatomy.ModelFile.cut': ('anatomy.html#modelfile.cut', 'aslkit/anatomy.py'),
                                 'aslkit.anatomy.ModelFile.maker': ('anatomy.html#modelfile.maker', 'aslkit/anatomy.py'),
                                 'aslkit.anatomy._bare': ('anatomy.html#_bare', 'aslkit/anatomy.py'),
+                                'aslkit.anatomy._check_places': ('anatomy.html#_check_places', 'aslkit/anatomy.py'),
                                 'aslkit.anatomy._checked': ('anatomy.html#_checked', 'aslkit/anatomy.py'),
                                 'aslkit.anatomy._content': ('anatomy.html#_content', 'aslkit/anatomy.py'),
                                 'aslkit.anatomy._cut': ('anatomy.html#_cut', 'aslkit/anatomy.py'),

@@ -48,6 +48,14 @@ def _names(enumeration: str) -> dict[int, str]:
 _DAMAGE = (struct.error, IndexError, ValueError, TypeError, AttributeError, KeyError, OverflowError, MemoryError)
 
 
+def _check_places(subgraph: Any, buffers: int) -> None:
+    "Whether all that a subgraph names is there."
+    named = {int(t) for operator in subgraph.operators for t in (*operator.inputs, *operator.outputs)}
+    named |= {int(t) for t in (*subgraph.inputs, *subgraph.outputs)}
+    if any(tensor.buffer >= buffers for tensor in subgraph.tensors) or not named <= {*range(-1, len(subgraph.tensors))}:
+        raise IndexError
+
+
 def _parse(model: bytes) -> Any:
     "The file as a tree of objects."
     try:
@@ -55,9 +63,10 @@ def _parse(model: bytes) -> Any:
             raise ValueError
         parsed = _schema().ModelT.InitFromObj(_schema().Model.GetRootAsModel(model, 0))
         for subgraph in parsed.subgraphs:  # a file that answers a constant has no operation
-            for name in ("operators", "inputs", "outputs"):
-                found = getattr(subgraph, name)
-                setattr(subgraph, name, [] if found is None else found)
+            subgraph.operators = subgraph.operators or []
+            for one in (subgraph, *subgraph.operators):
+                one.inputs, one.outputs = ([] if found is None else found for found in (one.inputs, one.outputs))
+            _check_places(subgraph, len(parsed.buffers))
         parsed.subgraphs[0]
         return parsed
     except _DAMAGE:
