@@ -101,6 +101,7 @@ def _parts(names: Sequence[str]) -> list[tuple[str, str]]:
         tops[scope[0]] = tops.get(scope[0], 0) + (1 if len(scope) > 1 else -1)
     numbers = {re.search(r"(_\d+)?$", top)[0] for top in tops}
     drop = len(numbers.pop()) if len(numbers) == 1 else 0  # all end alike: Keras' number of the call
+    alike = Counter(_bare(top[: len(top) - drop]) for top in tops)
     repeated = Counter(_bare(top[: len(top) - drop]) for top, deeper in tops.items() if deeper > 0)
     found = []
     for i, scope in enumerate(scopes):
@@ -109,6 +110,7 @@ def _parts(names: Sequence[str]) -> list[tuple[str, str]]:
             found.append((part, part))
             continue
         part = scope[0][: len(scope[0]) - drop]
+        part = part if alike[_bare(part)] > 1 else _bare(part)  # Keras numbers what is the second in this process
         inner = _bare(scope[1]) if len(scope) > 1 else f"{_bare(part)}: sums"
         found.append((part, inner if repeated[_bare(part)] > 1 else part))
     return found
