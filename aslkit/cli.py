@@ -244,12 +244,12 @@ def _track(
     out: Annotated[Path | None, typer.Option(help=".npz file to write; without it, beside the video")] = None,
 ) -> None:
     "Find the landmarks in a video, with MediaPipe in an environment of its own."
-    from aslkit.recordings import open_recording
+    from aslkit.recordings import RATE, open_recording
     from aslkit.track import track_video
 
-    found = open_recording(track_video(video, out or video.with_suffix(".npz")))
-    seconds = len(found.landmarks) / 30
-    print(f"{out or video.with_suffix('.npz')}: {found.frames:,} frames, {seconds:.1f} s; `aslkit read` takes it.")
+    out = track_video(video, out or video.with_suffix(".npz"))
+    found = open_recording(out)
+    print(f"{out}: {found.frames:,} frames, {len(found.landmarks) / RATE:.1f} s; `aslkit read` takes it.")
 
 # %% ../nbs/14c_cli.ipynb #27297fa9
 @app.command("report")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import venv
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from kaggle_project import REPOSITORY, make_project
 from kaggle_standin import USER
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+EXPLORE = REPOSITORY / "nbs/explore"
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +47,26 @@ def small_run(tmp_path_factory):
     history = {"epoch": range(3), "loss": [40, 25, 18.0], "val_loss": [45, 30, 24.0], "val_score": [0.1, 0.4, 0.6]}
     pd.DataFrame(history).assign(learning_rate=1e-3).to_csv(folder / "history.csv", index=False)
     return folder
+
+
+@pytest.fixture
+def executed(tmp_path):
+    "`executed(name, **parameters)`: run nbs/explore/NAME with papermill in `tmp_path`; text of its outputs, and pictures."
+    import papermill
+
+    def run(name, **parameters):
+        path, options = tmp_path / f"{name}.ipynb", {"kernel_name": "python3", "progress_bar": False, "log_output": False}
+        papermill.execute_notebook(EXPLORE / f"{name}.ipynb", path, parameters, cwd=tmp_path, **options)
+        outputs = [output for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])]
+        assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
+        data = [output.get("data", {}) for output in outputs]
+        text = "".join("".join(found) for one in data for kind, found in one.items() if kind.startswith("text/"))
+        text += "".join("".join(output.get("text", "")) for output in outputs)
+        for machine in (tmp_path, REPOSITORY, Path(tempfile.gettempdir()), Path(sys.prefix)):
+            assert f"{machine}/" not in text
+        return text, sum("image/png" in one for one in data)
+
+    return run
 
 
 @pytest.fixture(autouse=True)

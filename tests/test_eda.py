@@ -1,10 +1,6 @@
 "nbs/explore/eda on other corpora: competition files under other paths, stitched and not, with clips that cannot be used."
 
-import json
 import re
-import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,27 +10,6 @@ import pytest
 
 from aslkit.corpus import Corpus
 from aslkit.prepare import prepare
-
-ROOT = Path(__file__).parent.parent
-NOTEBOOK = ROOT / "nbs/explore/eda.ipynb"
-
-
-def executed(folder, **parameters):
-    "The notebook after papermill has run it in `folder`; its text outputs and how many pictures it has."
-    import papermill
-
-    path = folder / "eda.ipynb"
-    papermill.execute_notebook(
-        NOTEBOOK, path, parameters, kernel_name="python3", cwd=folder, progress_bar=False, log_output=False
-    )
-    outputs = [output for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])]
-    assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
-    data = [output.get("data", {}) for output in outputs]
-    text = "".join("".join(found) for one in data for kind, found in one.items() if kind.startswith("text/"))
-    text += "".join("".join(output.get("text", "")) for output in outputs)
-    for machine in (folder, ROOT, Path(tempfile.gettempdir()), Path(sys.prefix)):
-        assert f"{machine}/" not in text
-    return text, sum("image/png" in one for one in data)
 
 
 def tracked(source, target):
@@ -60,10 +35,10 @@ def tracked(source, target):
 
 
 @pytest.mark.parametrize("stitcher", [True, False], ids=["stitched", "tracked"])
-def test_competition_files_elsewhere(stitched, tmp_path, stitcher):
+def test_competition_files_elsewhere(stitched, executed, tmp_path, stitcher):
     data = stitched if stitcher else tracked(stitched, tmp_path / "my disk" / "asl")
     report = prepare(data, tmp_path / "made ready", workers=1, progress=False)
-    text, pictures = executed(tmp_path, prepared="made ready", sample=30)
+    text, pictures = executed("eda", prepared="made ready", sample=30)
     train = len(Corpus(tmp_path / "made ready").clips.query("set == 'train'"))
     said = f"> Looking at the folder given as `prepared`: {report['clips']:,} clips of "
     assert said in text and pictures >= 10
@@ -75,8 +50,8 @@ def test_competition_files_elsewhere(stitched, tmp_path, stitcher):
         assert report["why"] and all(kind in text for kind in report["why"])
 
 
-def test_says_what_is_wrong_with_the_folder(tmp_path):
+def test_says_what_is_wrong_with_the_folder(executed):
     from papermill.exceptions import PapermillExecutionError
 
     with pytest.raises(PapermillExecutionError, match=re.escape("no prepared corpus; run `aslkit prepare`")):
-        executed(tmp_path, prepared="nowhere")
+        executed("eda", prepared="nowhere")
