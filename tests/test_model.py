@@ -296,6 +296,34 @@ def test_gradients_are_finite(make, dtype):
         assert gradient.numpy().any() or isinstance(layer, DropPath), variable.name
 
 
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())
+def test_gradients_in_half_precision(make, dtype):
+    "As in float32, also where they are sums over thousands of steps, which half precision cannot count."
+    found, weights = {}, []
+    for policy in ("float32", dtype):
+        layer = built(make, dtype=policy)
+        weights = weights or layer.get_weights()
+        layer.set_weights(weights)
+        values = tf.Variable(inputs_for(layer, 64, 100))
+        with tf.GradientTape() as tape:
+            told = tf.cast(apply(layer, values, [100] * 64, training=True)[0], "float32")
+            loss = tf.reduce_sum(told * (1 + 0.01 * np.random.default_rng(1).normal(size=told.shape))) / 1000
+        found[policy] = tape.gradient(loss, [values, *(v.value for v in layer.trainable_variables)])
+    least = 0.02 * max(np.linalg.norm(gradient) for gradient in found["float32"])
+    for wanted, gradient in zip(found["float32"], found[dtype], strict=True):
+        assert np.linalg.norm(gradient - wanted) < 0.1 * max(np.linalg.norm(wanted), least)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_depthwise_gradient_counts_every_step(dtype):
+    values, kernel = tf.ones((64, 104, 3), dtype), tf.ones((5, 3), dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        loss = tf.reduce_sum(tf.cast(layers.depthwise(values, kernel), "float32"))
+    assert (tape.gradient(loss, kernel).numpy() == 6400).all()
+
+
 @pytest.mark.parametrize("style", STYLES)
 def test_preprocess_has_a_finite_gradient_where_nothing_is_seen(style):
     layer = Preprocess(style=style)
