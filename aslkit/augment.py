@@ -393,11 +393,20 @@ SEED = {  # chances are those of `augment`
     "lose_patch": {"probability": 0.175},
     "lose_points": {"probability": 0.175, "low": 0.4, "high": 0.5, "parts": ALL},
 }
+
+# %% ../nbs/05b_augment.ipynb #4b4baf6a
 POLICIES = {
     "none": {"description": "every clip as it was recorded", "members": {}},
     "light": {
         "description": "speed, camera, lost frames and noise: for short runs",
         "members": {"tempo": {}, "turn": {}, "affine": {}, "lose_frames": {}, "lose_finger": {"probability": 0.1}, "shake": {}},
+    },
+    "body": {
+        "description": "light, and no face or no pose: for short runs of networks that see the whole body",
+        "members": {
+            "tempo": {}, "turn": {}, "affine": {}, "lose_frames": {}, "lose_finger": {"probability": 0.1}, "shake": {},
+            "lose_face": {"probability": 0.4}, "lose_pose": {"probability": 0.4},
+        },
     },
     "strong": {
         "description": "all that winners found useful: for long runs",
@@ -422,7 +431,7 @@ POLICIES = {
     },
 }  # fmt: skip
 
-# %% ../nbs/05b_augment.ipynb #40712bad
+# %% ../nbs/05b_augment.ipynb #7a980ce9
 @keras.saving.register_keras_serializable("aslkit")
 class Augment(layers.Layer):
     """The augmentations of a named policy.
