@@ -67,16 +67,22 @@ PLANS = {  # plan -> row -> parameters of TrainParams that differ from the plan'
         "adversarial weights": {"adversarial": 0.01},
     },
     "network": {
-        "base": {},
+        "as it is": {},
         "without dropout": {"network": "dropout=0, drop_feed=0, drop_mix=0"},
         "more dropout": {"network": "dropout=0.2"},
         "stride 1": {"network": "stride=1"},
         "stride 3": {"network": "stride=3"},
         "hand alone": {"network": "style=hand"},
+        "whole body": {"network": "style=body"},
         "plain stem": {"network": "style=parts"},
         "with z": {"network": "depth=true"},
         "shallow and wide": {"network": "blocks=5, width=256"},
         "deep and narrow": {"network": "blocks=16, width=144"},
+        "tiny, shallow and wide": {"preset": "tiny", "network": "blocks=2, width=176"},
+        "tiny, deep and narrow": {"preset": "tiny", "network": "blocks=7, width=96"},
+        "128 frames at most": {"network": "limit=128"},
+        "kernel 7": {"network": "kernel=7"},
+        "kernel 15": {"network": "kernel=15"},
         "kernel 31": {"network": "kernel=31"},
         "branches start at full size": {"network": "gain=1"},
         "relative positions": {"network": "positions=relative"},
@@ -99,9 +105,9 @@ def corpora(folder: Path, landmark_set: str, settings: argparse.Namespace) -> di
     "The clips to train on, and those of other people, with the points that a preset reads."
     found, sizes = {}, {"train": (settings.clips, settings.signers, 0), "others": (settings.judged, 12, 99)}
     for name, (clips, signers, seed) in sizes.items():
-        out = folder / f"{name}_{landmark_set}"
+        out = folder / f"{name}_{landmark_set}_{clips}_{signers}_{settings.drills:g}"
         if not (out / "corpus.json").exists():
-            more = {"supplemental": clips // 20, "drills": clips // 10} if name == "train" else {}
+            more = {"supplemental": clips // 20, "drills": round(clips * settings.drills)} if name == "train" else {}
             stitch(out, clips, signers, **more, seed=seed, prepared=True, landmark_set=landmark_set)
         found[name] = Corpus(out)
     return found
@@ -123,9 +129,10 @@ def train(row: str, changes: dict, settings: argparse.Namespace) -> dict:
     params = TrainParams.from_dict(chosen | {"prepared": str(folder), "run": str(run), "seed": settings.seed})
     landmark_set = PRESETS[params.preset]["landmark_set"]
     clips = corpora(folder, landmark_set, settings)
-    rows = np.arange(len(clips["train"].clips))
+    about = clips["train"].clips
+    rows = np.flatnonzero(about.hand_frames >= params.least_hand * about.phrase.str.len())
     if params.supplemental == 0:
-        rows = rows[clips["train"].clips["set"] == "train"]
+        rows = rows[about["set"].iloc[rows] == "train"]
     params = TrainParams.from_dict(vars(params) | {"epochs": max(1, round(settings.seen / len(rows)))})
     told, judge = batches(params, clips["train"], rows, shuffle=True), np.arange(len(clips["others"].clips))
     reader = compiled_reader(params, len(told))
@@ -154,7 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", default=[], help="some rows, by name")
     parser.add_argument("--letters", type=Path, default=LETTERS, help="letters.npz of people whom no bank knows")
     parser.add_argument("--phrases", type=Path, default=PHRASES, help="CSV with the phrases to spell")
-    parser.add_argument("--clips", type=int, default=50_000, help="clips to train on; a tenth in drills comes on top")
+    parser.add_argument("--clips", type=int, default=50_000, help="clips to train on, beside drills")
+    parser.add_argument("--drills", type=float, default=0.1, help="clips of one to four characters, relative to the others")
     parser.add_argument("--signers", type=int, default=400)
     parser.add_argument("--seen", type=int, default=300_000, help="clips that each row sees")
     parser.add_argument("--judged", type=int, default=1000, help="clips of stitched people that no row sees")
