@@ -55,7 +55,7 @@ test: .venv/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/nbdev-test --n-workers 2 --timing
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-notebooks: .venv/dev.stamp
 	$(BIN)/nbdev-test --n-workers 1 --timing

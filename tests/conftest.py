@@ -11,6 +11,7 @@ import venv
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from kaggle_project import REPOSITORY, make_project
 from kaggle_standin import USER
@@ -67,6 +68,14 @@ def executed(tmp_path):
         return text, sum("image/png" in one for one in data)
 
     return run
+
+
+@pytest.fixture
+def no_process_left():
+    "Every process that the test starts has ended when it ends; what earlier tests started is not its business."
+    before = psutil.Process().children()
+    yield
+    assert set(psutil.Process().children()) <= set(before)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -125,11 +124,11 @@ def test_reads_as_the_competition_did(tmp_path, corpus):
     json.dumps(report)
 
 
+@pytest.mark.usefixtures("no_process_left")
 def test_workers_give_the_same_table(good, corpus):
     one = read_corpus(good, corpus).drop(columns="milliseconds")
     pd.testing.assert_frame_equal(one, read_corpus(good, corpus, workers=8).drop(columns="milliseconds"))
     assert one.reading.tolist() == PHRASES
-    assert not psutil.Process().children()
 
 
 def test_chosen_rows(good, corpus, tmp_path):
@@ -220,6 +219,7 @@ def test_missing_numbers_become_nan(tmp_path):
 # --- models that misbehave
 
 
+@pytest.mark.usefixtures("no_process_left")
 def test_a_model_that_never_ends(tmp_path, corpus):
     def endless(tf, frames):
         n = tf.shape(frames)[0]
@@ -229,7 +229,6 @@ def test_a_model_that_never_ends(tmp_path, corpus):
     with pytest.raises(SubmissionError) as error:
         grade(pack(tmp_path / "submission.zip", convert(endless)), corpus, timeout=1.5, workers=2)
     assert "model.tflite did not finish reading clip 1" in sentence(error) and "within 1.5 s" in str(error.value)
-    assert not psutil.Process().children()
 
 
 RUNTIME = """
