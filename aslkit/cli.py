@@ -135,8 +135,12 @@ _ = app.command("runs")(runs_command)
 # %% ../nbs/14c_cli.ipynb #385f449e
 @app.command("export")
 def _export(
-    runs: Annotated[list[str], typer.Argument(help="names or folders of runs; the scores of several are averaged")],
-    out: Annotated[Path | None, typer.Option(help="folder to write; without it, the run's; several runs need one")] = None,
+    runs: Annotated[
+        list[str], typer.Argument(help="names or folders of runs, or tiny or base of the kit; several are averaged")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="folder to write; without it, the run's; several or the kit's need one")
+    ] = None,
     precision: Annotated[str, typer.Option(help="of the weights in the file: fp32, fp16 or int8")] = "fp16",
     decoder: Annotated[
         str | None,

@@ -44,6 +44,7 @@ from .landmarks import LANDMARK_SETS
 from .ngrams import learn_ngrams
 from .reader import find_runtime
 from .settings import read_settings
+from .submission import run_folder
 from .training import TrainParams, load_reader, split
 
 # %% ../nbs/09e_export.ipynb #e086432f
@@ -198,14 +199,16 @@ def _decoding(runs: Sequence[Path], decoder: str | None, evidence: Evidence | No
 # %% ../nbs/09e_export.ipynb #26f06667
 def export(
     runs: str | Path | Sequence[str | Path],  # a run folder with model.json and model.weights.h5, or several to average
-    out: str | Path | None = None,  # folder for the files; None is the run folder, and several runs need a folder
+    out: str | Path | None = None,  # folder for the files; None is the run folder; several runs and the kit's own need a folder
     precision: str = "fp16",  # a name in PRECISIONS
     decoder: str | None = None,  # one of DECODERS; None is ngrams if the run's training phrases are there, else greedy
 ) -> Path:  # submission.zip
     "Export a trained run, or several whose scores are averaged, as a submission."
-    runs = [Path(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
+    runs = [run_folder(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
     if len(runs) > 1 and out is None:
         raise ParameterError("several runs have no folder in common", "say with `out` where the files shall go")
+    if out is None and runs[0].parent == run_folder("tiny").parent:
+        raise ParameterError(f"{runs[0].name} is a network of the kit", "say with `out` where the files shall go")
     if decoder not in (None, "ngrams"):
         Decoding(decoder=decoder)
     readers = [load_reader(run) for run in runs]

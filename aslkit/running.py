@@ -19,6 +19,7 @@ from typing import Any
 from .competition import KitError
 from .kernels import check_parameters, find_kernel, read_json
 from .settings import Settings, read_settings
+from .submission import READY, run_folder
 
 # %% ../nbs/08e_running.ipynb #97e190ba
 def load_keras() -> None:
@@ -130,5 +131,6 @@ def find_run(
     run: str,  # a name, or a folder
     settings: Settings,
 ) -> Path:
-    "A run by its name or by its folder."
-    return Path(run) if Path(run).is_dir() else settings.runs / run
+    "A run by its name or by its folder; one of the kit's networks, in READY, if no run is called so."
+    folder = Path(run) if Path(run).is_dir() else settings.runs / run
+    return run_folder(run) if run in READY and not folder.is_dir() else folder

@@ -41,6 +41,7 @@ from .prepare import prepare
 from .session import CHECKPOINT, seconds_left
 from .settings import read_settings
 from .splits import check_no_leak, hold_out_signers, signer_folds
+from .submission import run_folder
 
 # %% ../nbs/08d_training.ipynb #3fb8f9fd
 def open_corpus(
@@ -401,10 +402,10 @@ def finish(
 
 # %% ../nbs/08d_training.ipynb #5b1cffeb
 def load_reader(
-    run: str | Path | None = None,  # run folder; None: the ready weights that come with the kit
+    run: str | Path = "tiny",  # run folder, or a name in READY: weights that come with the kit
 ) -> FingerspellingReader:
     "The trained network of a run."
-    run = Path(run or Path(__file__).parent / "ready")
+    run = run_folder(run)
     for name in ("model.json", "model.weights.h5"):
         if not (run / name).exists():
             raise ParameterError(f"{run} holds no {name}", "train first with `aslkit run train`, or name another run folder")

@@ -36,7 +36,7 @@ from aslkit.ctc import beam, collapse, greedy
 from aslkit.decode import CHARACTERS_MAX, beam_in_graph, collapse_in_graph, or_constant
 from aslkit.export import convert, export, exported_text, serving_module, write_submission
 from aslkit.fallback import Fallback, best_constant, choose_fallback
-from aslkit.grading import Reader
+from aslkit.grading import Reader, read_corpus
 from aslkit.graph import Decoding, check_size, mean_logp
 from aslkit.hands import recorded_bank
 from aslkit.landmarks import LANDMARK_SETS
@@ -44,6 +44,7 @@ from aslkit.model import build_reader
 from aslkit.ngrams import learn_ngrams
 from aslkit.phrases import phrase
 from aslkit.signers import make_signers
+from aslkit.submission import READY, ready
 
 FRAMES = (0, 1, 2, 17, 807, 2000)
 
@@ -640,6 +641,15 @@ def test_export_over_the_limit_leaves_the_run_as_it_was(tmp_path, monkeypatch):
 def test_unknown_precision():
     with pytest.raises(ParameterError, match="'int4'.*choose one of fp32, fp16, int8"):
         convert([], "int4")
+
+
+@pytest.mark.parametrize("name", READY)
+def test_a_network_of_the_kit(name, stitched, tmp_path):
+    "It reads people that it never saw; and `tiny` is the same in both of its forms."
+    readings = read_corpus(export(name, tmp_path), stitched)
+    assert score(readings.phrase, readings.reading) > 0.5
+    if name == "tiny":
+        assert readings.reading.tolist() == read_corpus(ready(), stitched).reading.tolist()
 
 
 def test_a_folder_that_holds_no_run(tmp_path):

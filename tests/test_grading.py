@@ -362,9 +362,9 @@ def shipped(monkeypatch, tmp_path):
     "Put a submission where the kit's ready weights are looked for."
 
     def ship(submission):
-        (tmp_path / "kit/ready").mkdir(parents=True)
+        (tmp_path / "kit/ready/tiny").mkdir(parents=True)
         if submission:
-            (tmp_path / "kit/ready/tiny.zip").write_bytes(Path(submission).read_bytes())
+            (tmp_path / "kit/ready/tiny/submission.zip").write_bytes(Path(submission).read_bytes())
         monkeypatch.setattr(importlib.resources, "files", lambda package: tmp_path / "kit")
 
     return ship
@@ -380,7 +380,7 @@ def test_no_ready_weights(shipped):
     shipped(None)
     with pytest.raises(SubmissionError) as error:
         aslkit.Reader()
-    assert "tiny.zip: this copy of the kit has no ready weights; name a submission.zip of your own" in sentence(error)
+    assert "submission.zip: this copy of the kit has no ready weights; name a submission.zip of your own" in sentence(error)
 
 
 # --- clips that still grow
