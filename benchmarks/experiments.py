@@ -11,7 +11,9 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from unittest import mock
 
+import keras
 import numpy as np
 import pandas as pd
 from common import OUT, figure, report
@@ -24,6 +26,7 @@ from aslkit.competition import KitError
 from aslkit.corpus import Corpus
 from aslkit.landmarks import LANDMARK_SETS
 from aslkit.model import PRESETS
+from aslkit.preprocess import Preprocess
 from aslkit.stitch import stitch
 
 QUIET_SEED = "drop_feed=0, drop_mix=0, stem_dropout=0, head_dropout=0"  # without its stochastic depth and dropout
@@ -40,11 +43,21 @@ GROUPS = {  # members of "strong"
 }
 
 
-def without(group: str) -> str:
-    "The name of a policy: `strong` without a group of members."
-    members = {name: ranges for name, ranges in POLICIES["strong"]["members"].items() if name not in GROUPS[group]}
-    POLICIES[f"strong without {group}"] = {"description": "for an experiment", "members": members}
-    return f"strong without {group}"
+def among(policy: str, name: str, *, drop: Sequence[str] = (), add: Sequence[str] = ()) -> str:
+    "The name of a new policy: the one named without some groups of members, or with some groups of `strong`."
+    out, more = ({member for group in groups for member in GROUPS[group]} for groups in (drop, add))
+    members = {member: ranges for member, ranges in POLICIES[policy]["members"].items() if member not in out}
+    members |= {member: ranges for member, ranges in POLICIES["strong"]["members"].items() if member in more}
+    POLICIES[name] = {"description": "for an experiment", "members": members}
+    return name
+
+
+class Unmasked(Preprocess):
+    "Features of which no layer is told where a clip ends."
+
+    def call(self, *inputs):
+        features, mask = super().call(*inputs)
+        return features, keras.ops.ones_like(mask)
 
 
 PLANS = {  # plan -> row -> parameters of TrainParams that differ from the plan's first row, or from `--set`
@@ -54,7 +67,7 @@ PLANS = {  # plan -> row -> parameters of TrainParams that differ from the plan'
         "seed without dropout": {"preset": "seed", "learning_rate": 8e-4, "weight_decay": 0.05, "network": QUIET_SEED},
     },
     "augmentation": {"strong": {"augment": "strong"}}
-    | {f"without {group}": {"augment": without(group)} for group in GROUPS}
+    | {f"without {group}": {"augment": among("strong", f"strong without {group}", drop=[group])} for group in GROUPS}
     | {name: {"augment": name} for name in ("light", "none", "augment", "augment_mix")},
     "losses": {
         "two middle heads": {},
@@ -98,7 +111,59 @@ PLANS = {  # plan -> row -> parameters of TrainParams that differ from the plan'
         "half the rate": {"learning_rate": 1e-3},
         "twice the rate": {"learning_rate": 4e-3},
     },
+    "tiny": {  # the table of nbs/explore/experiments: all of the above at the size of two cores
+        "tiny": {},
+        "without masks": {"masks": False},
+        "CTC at one more place": {"network": "middle=1"},
+        "CTC at two more places": {"network": "middle=2"},
+        "self-conditioned": {"network": "middle=1, condition=true"},
+        "spelling decoder": {"network": "spelling=0.3"},
+        "two views": {"network": "consistency=0.2"},
+        "smoothing": {"network": "smoothing=0.01"},
+        "no augmentation": {"augment": "none"},
+        "strong": {"augment": "strong"},
+        "the seed's augment": {"augment": "augment"},
+        "the seed's augment_mix": {"augment": "augment_mix"},
+        **{
+            f"without {group}": {"augment": among("light", f"light without {group}", drop=[group])}
+            for group in ("time", "camera", "lost frames", "lost fingers", "shake")
+        },
+        **{
+            f"with {group}": {"augment": among("light", f"light with {group}", add=[group])}
+            for group in ("joins", "mirror", "lost parts", "reverse")
+        },
+        "dropout": {"network": "dropout=0.1, drop_feed=0.05, drop_mix=0.05"},
+        "stride 1": {"network": "stride=1"},
+        "stride 3": {"network": "stride=3"},
+        "with z": {"network": "depth=true"},
+        "128 frames at most": {"network": "limit=128"},
+        "plain stem": {"network": "style=parts"},
+        "whole body": {"network": "style=body"},
+        "whole body, lost at times": {"network": "style=body", "augment": "body"},
+        "two wide blocks": {"network": "blocks=2, width=176"},
+        "seven narrow blocks": {"network": "blocks=7, width=96"},
+        "kernel 15": {"network": "kernel=15"},
+        "kernel 3": {"network": "kernel=3"},
+        "branches start at full size": {"network": "gain=1"},
+        "relative positions": {"network": "positions=relative"},
+        "Lion": {"optimizer": "lion", "learning_rate": 2e-4, "weight_decay": 0.1},
+        "Muon": {"optimizer": "muon"},
+        "RAdam with Lookahead": {"optimizer": "radam"},
+        "average of weights": {"ema": 0.995},
+        "adversarial weights": {"adversarial": 0.01},
+        "without supplemental": {"supplemental": 0.0},
+        "supplemental twice": {"supplemental": 2.0},
+        "half the rate": {"learning_rate": 7.5e-4},
+        "twice the rate": {"learning_rate": 3e-3},
+        "batches of 32": {"batch_size": 32},
+    },
 }
+SIZES = {  # plan -> defaults that differ
+    "tiny": {
+        "clips": 8000, "drills": 0.5, "seen": 24_000, "judged": 600, "batch_size": 16,
+        "set": ["preset=tiny", "learning_rate=1.5e-3"],
+    },
+}  # fmt: skip
 
 
 def corpora(folder: Path, landmark_set: str, settings: argparse.Namespace) -> dict[str, Corpus]:
@@ -115,17 +180,15 @@ def corpora(folder: Path, landmark_set: str, settings: argparse.Namespace) -> di
 
 def train(row: str, changes: dict, settings: argparse.Namespace) -> dict:
     "Train and judge one row."
-    import keras
-
-    from aslkit.batches import Batches
     from aslkit.competition import score
     from aslkit.optimise import averaged
-    from aslkit.training import LONGEST, TrainParams, batches, compiled_reader, fit, read_all
+    from aslkit.training import TrainParams, batches, compiled_reader, fit, read_all
 
     folder = settings.work / "corpora"
     common = {"preset": "base", "learning_rate": 2e-3, "batch_size": settings.batch_size, "precision": settings.precision}
     run = settings.work / f"{settings.plan} {row} {settings.seed}"
     chosen = common | dict(pair.split("=", 1) for pair in settings.set) | changes
+    masks = chosen.pop("masks", True)
     params = TrainParams.from_dict(chosen | {"prepared": str(folder), "run": str(run), "seed": settings.seed})
     landmark_set = PRESETS[params.preset]["landmark_set"]
     clips = corpora(folder, landmark_set, settings)
@@ -135,7 +198,8 @@ def train(row: str, changes: dict, settings: argparse.Namespace) -> dict:
         rows = rows[about["set"].iloc[rows] == "train"]
     params = TrainParams.from_dict(vars(params) | {"epochs": max(1, round(settings.seen / len(rows)))})
     told, judge = batches(params, clips["train"], rows, shuffle=True), np.arange(len(clips["others"].clips))
-    reader = compiled_reader(params, len(told))
+    with contextlib.nullcontext() if masks else mock.patch("aslkit.model.Preprocess", Unmasked):
+        reader = compiled_reader(params, len(told))
     begin = time.perf_counter()
     fit(params, reader, told, batches(params, clips["others"], judge[:64], shuffle=False))
     seconds = time.perf_counter() - begin
@@ -144,10 +208,10 @@ def train(row: str, changes: dict, settings: argparse.Namespace) -> dict:
     points = LANDMARK_SETS[landmark_set]
     wanted, arrays = real_arrays(settings.letters, settings.phrases, points=points.points)
     with averaged(reader):
-        table, _ = read_all(reader, Batches(clips["others"], judge, params.batch_size, (LONGEST,)))
+        table, _ = read_all(reader, batches(params, clips["others"], judge, shuffle=False))
         found["stitched"] = score(table.phrase, table.reading)
         real = InMemory(wanted.phrase, [clip.astype("float16") for clip in arrays], points)
-        table, _ = read_all(reader, Batches(real, np.arange(len(arrays)), params.batch_size, (LONGEST,)))
+        table, _ = read_all(reader, batches(params, real, np.arange(len(arrays)), shuffle=False))
     found["real hands"] = real_scores(wanted.assign(reading=table.reading.to_numpy()))[""]
     if settings.save:
         reader.save_weights(settings.out / f"{row}.weights.h5")
@@ -173,6 +237,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("runs/experiments"), help="folder for corpora and unfinished runs")
     parser.add_argument("--save", action="store_true", help="keep the weights beside the figures")
     parser.add_argument("--out", type=Path, default=OUT)
+    plan = parser.parse_known_args(arguments)[0].plan
+    parser.set_defaults(**SIZES.get(plan, {}))
     settings = parser.parse_args(arguments)
     rows = {row: changes for row, changes in PLANS[settings.plan].items() if not settings.only or row in settings.only}
     settings.out.mkdir(parents=True, exist_ok=True)
