@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "nbs/explore").glob("*.ipynb"))
-RECORDS = ("real_hands", "realism")  # of the stitcher, whatever data there are
+RECORDS = ("experiments", "real_hands", "realism")  # of what was tried, whatever data there are
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
