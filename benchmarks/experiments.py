@@ -60,7 +60,18 @@ class Unmasked(Preprocess):
         return features, keras.ops.ones_like(mask)
 
 
-PLANS = {  # plan -> row -> parameters of TrainParams that differ from the plan's first row, or from `--set`
+SWITCHES = {  # of the network, alike for `base` and `tiny`
+    "stride 1": {"network": "stride=1"},
+    "stride 3": {"network": "stride=3"},
+    "whole body": {"network": "style=body"},
+    "plain stem": {"network": "style=parts"},
+    "with z": {"network": "depth=true"},
+    "128 frames at most": {"network": "limit=128"},
+    "kernel 15": {"network": "kernel=15"},
+    "branches start at full size": {"network": "gain=1"},
+    "relative positions": {"network": "positions=relative"},
+}
+PLANS = {  # plan -> row -> parameters of TrainParams that differ from those of every row; masks: see Unmasked
     "rivals": {
         "base": {"preset": "base"},
         "seed as published": {"preset": "seed", "learning_rate": 8e-4, "weight_decay": 0.05},
@@ -81,24 +92,16 @@ PLANS = {  # plan -> row -> parameters of TrainParams that differ from the plan'
     },
     "network": {
         "as it is": {},
+        **SWITCHES,
         "without dropout": {"network": "dropout=0, drop_feed=0, drop_mix=0"},
         "more dropout": {"network": "dropout=0.2"},
-        "stride 1": {"network": "stride=1"},
-        "stride 3": {"network": "stride=3"},
         "hand alone": {"network": "style=hand"},
-        "whole body": {"network": "style=body"},
-        "plain stem": {"network": "style=parts"},
-        "with z": {"network": "depth=true"},
         "shallow and wide": {"network": "blocks=5, width=256"},
         "deep and narrow": {"network": "blocks=16, width=144"},
         "tiny, shallow and wide": {"preset": "tiny", "network": "blocks=2, width=176"},
         "tiny, deep and narrow": {"preset": "tiny", "network": "blocks=7, width=96"},
-        "128 frames at most": {"network": "limit=128"},
         "kernel 7": {"network": "kernel=7"},
-        "kernel 15": {"network": "kernel=15"},
         "kernel 31": {"network": "kernel=31"},
-        "branches start at full size": {"network": "gain=1"},
-        "relative positions": {"network": "positions=relative"},
     },
     "training": {
         "AdamW": {},
@@ -132,20 +135,12 @@ PLANS = {  # plan -> row -> parameters of TrainParams that differ from the plan'
             f"with {group}": {"augment": among("light", f"light with {group}", add=[group])}
             for group in ("joins", "mirror", "lost parts", "reverse")
         },
+        **SWITCHES,
         "dropout": {"network": "dropout=0.1, drop_feed=0.05, drop_mix=0.05"},
-        "stride 1": {"network": "stride=1"},
-        "stride 3": {"network": "stride=3"},
-        "with z": {"network": "depth=true"},
-        "128 frames at most": {"network": "limit=128"},
-        "plain stem": {"network": "style=parts"},
-        "whole body": {"network": "style=body"},
         "whole body, lost at times": {"network": "style=body", "augment": "body"},
         "two wide blocks": {"network": "blocks=2, width=176"},
         "seven narrow blocks": {"network": "blocks=7, width=96"},
-        "kernel 15": {"network": "kernel=15"},
         "kernel 3": {"network": "kernel=3"},
-        "branches start at full size": {"network": "gain=1"},
-        "relative positions": {"network": "positions=relative"},
         "Lion": {"optimizer": "lion", "learning_rate": 2e-4, "weight_decay": 0.1},
         "Muon": {"optimizer": "muon"},
         "RAdam with Lookahead": {"optimizer": "radam"},
@@ -158,12 +153,8 @@ PLANS = {  # plan -> row -> parameters of TrainParams that differ from the plan'
         "batches of 32": {"batch_size": 32},
     },
 }
-SIZES = {  # plan -> defaults that differ
-    "tiny": {
-        "clips": 8000, "drills": 0.5, "seen": 24_000, "judged": 600, "batch_size": 16,
-        "set": ["preset=tiny", "learning_rate=1.5e-3"],
-    },
-}  # fmt: skip
+SIZES = {"tiny": {"clips": 8000, "drills": 0.5, "seen": 24_000, "judged": 600, "batch_size": 16}}  # plan -> other defaults
+COMMON = {"tiny": {"preset": "tiny", "learning_rate": 1.5e-3}}  # plan -> parameters of every row, else those of `base`
 
 
 def corpora(folder: Path, landmark_set: str, settings: argparse.Namespace) -> dict[str, Corpus]:
@@ -185,7 +176,8 @@ def train(row: str, changes: dict, settings: argparse.Namespace) -> dict:
     from aslkit.training import TrainParams, batches, compiled_reader, fit, read_all
 
     folder = settings.work / "corpora"
-    common = {"preset": "base", "learning_rate": 2e-3, "batch_size": settings.batch_size, "precision": settings.precision}
+    common = COMMON.get(settings.plan, {"preset": "base", "learning_rate": 2e-3})
+    common = common | {"batch_size": settings.batch_size, "precision": settings.precision}
     run = settings.work / f"{settings.plan} {row} {settings.seed}"
     chosen = common | dict(pair.split("=", 1) for pair in settings.set) | changes
     masks = chosen.pop("masks", True)
