@@ -30,6 +30,8 @@ from aslkit.preprocess import Preprocess
 from aslkit.stitch import stitch
 
 QUIET_SEED = "drop_feed=0, drop_mix=0, stem_dropout=0, head_dropout=0"  # without its stochastic depth and dropout
+SMALL_SEED = "blocks=4, width=160, heads=5, head_width=320"  # to `tiny` as the seed is to `base`: 2.4 times the parameters
+SEED = {"preset": "seed", "learning_rate": 8e-4, "weight_decay": 0.05}
 GROUPS = {  # members of "strong"
     "joins": ("cut_mix", "concatenate"),
     "time": ("crop", "shift", "tempo", "warp", "jitter"),
@@ -74,8 +76,13 @@ SWITCHES = {  # of the network, alike for `base` and `tiny`
 PLANS = {  # plan -> row -> parameters of TrainParams that differ from those of every row; masks: see Unmasked
     "rivals": {
         "base": {"preset": "base"},
-        "seed as published": {"preset": "seed", "learning_rate": 8e-4, "weight_decay": 0.05},
-        "seed without dropout": {"preset": "seed", "learning_rate": 8e-4, "weight_decay": 0.05, "network": QUIET_SEED},
+        "seed as published": SEED,
+        "seed without dropout": {**SEED, "network": QUIET_SEED},
+    },
+    "small rivals": {  # the two designs at the size of two cores
+        "tiny": {},
+        "the seed's design, as published": {**SEED, "network": SMALL_SEED},
+        "the seed's design, without dropout": {**SEED, "network": f"{SMALL_SEED}, {QUIET_SEED}"},
     },
     "augmentation": {"strong": {"augment": "strong"}}
     | {f"without {group}": {"augment": among("strong", f"strong without {group}", drop=[group])} for group in GROUPS}
@@ -153,8 +160,11 @@ PLANS = {  # plan -> row -> parameters of TrainParams that differ from those of 
         "batches of 32": {"batch_size": 32},
     },
 }
-SIZES = {"tiny": {"clips": 8000, "drills": 0.5, "seen": 24_000, "judged": 600, "batch_size": 16}}  # plan -> other defaults
-COMMON = {"tiny": {"preset": "tiny", "learning_rate": 1.5e-3}}  # plan -> parameters of every row, else those of `base`
+SIZES = {  # plan -> other defaults
+    "tiny": {"clips": 8000, "drills": 0.5, "seen": 24_000, "judged": 600, "batch_size": 16},
+    "small rivals": {"clips": 10_000, "seen": 50_000, "judged": 600, "batch_size": 16},
+}
+COMMON = dict.fromkeys(SIZES, {"preset": "tiny", "learning_rate": 1.5e-3})  # parameters of every row, else those of `base`
 
 
 def corpora(folder: Path, landmark_set: str, settings: argparse.Namespace) -> dict[str, Corpus]:
