@@ -146,6 +146,9 @@ def _export(
         str | None,
         typer.Option(help="greedy, beam, or ngrams: beam with what training phrases teach, the default where they are"),
     ] = None,
+    constant: Annotated[
+        str | None, typer.Option(help="answer for clips beyond reading, learnt without it; '' for none, as an app wants")
+    ] = None,
 ) -> None:
     "Turn a run, or several together, into submission.zip."
     os.environ["KERAS_BACKEND"] = "tensorflow"  # only TensorFlow writes TFLite files
@@ -155,8 +158,8 @@ def _export(
     load_keras()
     from aslkit.export import export, exported_text
 
-    path = export([find_run(run, read_settings()) for run in runs], out=out, precision=precision, decoder=decoder)
-    print(exported_text(path))
+    runs = [find_run(run, read_settings()) for run in runs]
+    print(exported_text(export(runs, out=out, precision=precision, decoder=decoder, constant=constant)))
 
 # %% ../nbs/14c_cli.ipynb #260b99cd
 def _groups(report: dict[str, Any]) -> list[dict[str, Any]]:

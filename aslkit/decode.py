@@ -41,14 +41,14 @@ def greedy_in_graph(
 def or_constant(
     read: Any,  # (characters,) int32 tensor, what was read
     hopeless: Any,  # () bool tensor, whether the clip is beyond reading
-    constant: str,  # answer for such clips and for those that read as nothing
-) -> Any:  # (characters,) int32 tensor, at least one
+    constant: str,  # answer for such clips and for those that read as nothing; "" for none
+) -> Any:  # (characters,) int32 tensor, at least one; a BLANK where there is no answer
     "What was read, or the constant answer."
     import tensorflow as tf
 
     instead = tf.logical_or(hopeless, tf.equal(tf.size(read), 0))
-    kept = read[: tf.where(instead, 0, tf.size(read))]
-    return tf.concat([kept, tf.constant(encode(constant), read.dtype)[: tf.where(instead, len(constant), 0)]], 0)
+    kept, answer = read[: tf.where(instead, 0, tf.size(read))], encode(constant) or [BLANK]
+    return tf.concat([kept, tf.constant(answer, read.dtype)[: tf.where(instead, len(answer), 0)]], 0)
 
 # %% ../nbs/09c_decode.ipynb #82392c02
 CHARACTERS_MAX = 64  # a beam search reads no longer text; the longest phrase of the competition has 31

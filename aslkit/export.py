@@ -184,9 +184,10 @@ def check_numbers(
 PHRASES_LEAST = 100  # training phrases, from which on n-grams have been seen to help
 
 
-def _decoding(runs: Sequence[Path], decoder: str | None, evidence: Evidence | None) -> Decoding:
+def _decoding(runs: Sequence[Path], decoder: str | None, constant: str | None, evidence: Evidence | None) -> Decoding:
     "What the first run has to say about decoding."
-    fallback, phrases = run_fallback(runs[0], evidence), evidence.phrases if evidence else []
+    fallback = run_fallback(runs[0], evidence) if constant is None else Fallback(text=constant)
+    phrases = evidence.phrases if evidence else []
     if decoder is None:
         decoder = "ngrams" if len(phrases) >= PHRASES_LEAST else "greedy"
     if decoder != "ngrams":
@@ -202,6 +203,7 @@ def export(
     out: str | Path | None = None,  # folder for the files; None is the run folder; several runs and the kit's own need a folder
     precision: str = "fp16",  # a name in PRECISIONS
     decoder: str | None = None,  # one of DECODERS; None is ngrams if the run's training phrases are there, else greedy
+    constant: str | None = None,  # answer for clips beyond reading; None is learnt; "" is no answer, as an app wants
 ) -> Path:  # submission.zip
     "Export a trained run, or several whose scores are averaged, as a submission."
     runs = [run_folder(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
@@ -217,7 +219,7 @@ def export(
     landmarks = LANDMARK_SETS[readers[0].settings["landmark_set"]]
     if evidence is not None and evidence.corpus.landmark_set != landmarks:
         evidence = None
-    decoding = _decoding(runs, decoder, evidence)
+    decoding = _decoding(runs, decoder, constant, evidence)
     check_size(readers, precision, decoding)
     model = convert(readers, precision, decoding)
     about = {"runs": [run.name for run in runs], "precision": precision, "decoder": decoding.decoder, "bytes": len(model)}

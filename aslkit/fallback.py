@@ -90,7 +90,7 @@ def best_constant(
 class Fallback:
     "A constant answer and the clips it is for."
 
-    text: str = FALLBACK  # at least one character
+    text: str = FALLBACK  # "" answers nothing
     least_characters: int = 1  # for readings with fewer
     least_hand_frames: int = 0  # for clips with fewer frames in which a hand was seen
     gain: float = 0.0  # of score on held-out clips, against the constant for empty readings only

@@ -96,7 +96,7 @@ def serving_module(
     readers: Sequence[FingerspellingReader],  # one or more, whose scores are averaged
     decoding: Decoding | None = None,  # None is the default
 ) -> Any:  # a tf.Module with the competition's signature
-    "The networks as a `tf.Module`: float32 (frames, columns) in, one-hot (characters, 59) out."
+    "The networks as a `tf.Module`: float32 (frames, columns) in, one-hot (characters, 59) out; 60 without a constant answer."
     if keras.backend.backend() != "tensorflow":
         raise ParameterError(
             f"export needs Keras' TensorFlow backend, not {keras.backend.backend()!r}",
@@ -107,7 +107,7 @@ def serving_module(
     check_members(readers)
     decoding = decoding or Decoding()
     landmark_set, fallback = readers[0].settings["landmark_set"], decoding.fallback
-    points = len(LANDMARK_SETS[landmark_set].points)
+    points, classes = len(LANDMARK_SETS[landmark_set].points), BLANK if fallback.text else BLANK + 1
 
     class Serving(tf.Module):
         def __init__(self):
@@ -122,7 +122,7 @@ def serving_module(
             hopeless = tf.size(read) < fallback.least_characters
             if fallback.least_hand_frames:
                 hopeless |= _hand_frames(inputs, landmark_set) < fallback.least_hand_frames
-            return {OUTPUT: tf.one_hot(or_constant(read, hopeless, fallback.text), BLANK, dtype=tf.float32)}
+            return {OUTPUT: tf.one_hot(or_constant(read, hopeless, fallback.text), classes, dtype=tf.float32)}
 
     return Serving()
 

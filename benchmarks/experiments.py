@@ -65,11 +65,9 @@ class Unmasked(Preprocess):
 SWITCHES = {  # of the network, alike for `base` and `tiny`
     "stride 1": {"network": "stride=1"},
     "stride 3": {"network": "stride=3"},
-    "whole body": {"network": "style=body"},
     "plain stem": {"network": "style=parts"},
     "with z": {"network": "depth=true"},
     "128 frames at most": {"network": "limit=128"},
-    "kernel 15": {"network": "kernel=15"},
     "branches start at full size": {"network": "gain=1"},
     "relative positions": {"network": "positions=relative"},
 }
@@ -144,10 +142,12 @@ PLANS = {  # plan -> row -> parameters of TrainParams that differ from those of 
         },
         **SWITCHES,
         "dropout": {"network": "dropout=0.1, drop_feed=0.05, drop_mix=0.05"},
+        "whole body": {"network": "style=body"},
         "whole body, lost at times": {"network": "style=body", "augment": "body"},
         "two wide blocks": {"network": "blocks=2, width=176"},
         "seven narrow blocks": {"network": "blocks=7, width=96"},
         "kernel 3": {"network": "kernel=3"},
+        "kernel 15": {"network": "kernel=15"},
         "Lion": {"optimizer": "lion", "learning_rate": 2e-4, "weight_decay": 0.1},
         "Muon": {"optimizer": "muon"},
         "RAdam with Lookahead": {"optimizer": "radam"},
@@ -179,6 +179,13 @@ def corpora(folder: Path, landmark_set: str, settings: argparse.Namespace) -> di
     return found
 
 
+def parameters(changes: dict, settings: argparse.Namespace) -> dict:
+    "Those of TrainParams that a row trains with, without its folders; and `masks`."
+    common = COMMON.get(settings.plan, {"preset": "base", "learning_rate": 2e-3})
+    common = common | {"batch_size": settings.batch_size, "precision": settings.precision, "seed": settings.seed, "masks": True}
+    return common | dict(pair.split("=", 1) for pair in settings.set) | changes
+
+
 def train(row: str, changes: dict, settings: argparse.Namespace) -> dict:
     "Train and judge one row."
     from aslkit.competition import score
@@ -186,12 +193,10 @@ def train(row: str, changes: dict, settings: argparse.Namespace) -> dict:
     from aslkit.training import TrainParams, batches, compiled_reader, fit, read_all
 
     folder = settings.work / "corpora"
-    common = COMMON.get(settings.plan, {"preset": "base", "learning_rate": 2e-3})
-    common = common | {"batch_size": settings.batch_size, "precision": settings.precision}
     run = settings.work / f"{settings.plan} {row} {settings.seed}"
-    chosen = common | dict(pair.split("=", 1) for pair in settings.set) | changes
-    masks = chosen.pop("masks", True)
-    params = TrainParams.from_dict(chosen | {"prepared": str(folder), "run": str(run), "seed": settings.seed})
+    chosen = parameters(changes, settings)
+    masks = chosen.pop("masks")
+    params = TrainParams.from_dict(chosen | {"prepared": str(folder), "run": str(run)})
     landmark_set = PRESETS[params.preset]["landmark_set"]
     clips = corpora(folder, landmark_set, settings)
     about = clips["train"].clips
@@ -221,7 +226,7 @@ def train(row: str, changes: dict, settings: argparse.Namespace) -> dict:
     return found
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("plan", choices=PLANS)
     parser.add_argument("--only", nargs="*", default=[], help="some rows, by name")
@@ -241,7 +246,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=OUT)
     plan = parser.parse_known_args(arguments)[0].plan
     parser.set_defaults(**SIZES.get(plan, {}))
-    settings = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    settings = options(arguments)
     rows = {row: changes for row, changes in PLANS[settings.plan].items() if not settings.only or row in settings.only}
     settings.out.mkdir(parents=True, exist_ok=True)
     path, done = settings.out / "experiments.csv", pd.DataFrame(columns=["plan", "row", "seed"])

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_lowercase
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ from aslkit.grading import read_corpus
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 LETTERS, PHRASES = DATA / "letters_dev.npz", DATA / "phrases_dev.csv"
-MODES = ("all", "plain")
+MODES = ("all", "plain", "short")
 LIMIT = 0.55  # asked of what `make demo` trains, on all phrases
 MOVING, DIGITS = "jz", "0123456789"
 
@@ -112,9 +113,9 @@ def read_hands(
 
 def read_phrases(
     phrases: str | Path = PHRASES,  # CSV with phrase and kind
-    mode: str = "all",  # "all", or "plain": letters, digits, and spaces only
+    mode: str = "all",  # "plain": letters, digits, and spaces only; "short": one of them alone, and the phrases' short words
 ) -> pd.DataFrame:  # phrase, kind
-    "The phrases to spell; `kind` is that of the whole phrase in both modes."
+    "The phrases to spell; `kind` is that of the whole phrase, or how long a short one is."
     if mode not in MODES:
         raise ValueError(f"`mode` must be one of {MODES}, got {mode!r}")
     if not Path(phrases).exists():
@@ -122,6 +123,11 @@ def read_phrases(
     table = pd.read_csv(phrases, dtype=str, keep_default_na=False)[["phrase", "kind"]]
     if mode == "plain":
         table["phrase"] = table.phrase.str.replace(r"[^a-z0-9 ]", "", regex=True).str.strip()
+    if mode == "short":
+        alone = [character for character in ascii_lowercase + DIGITS for _ in range(4)]
+        words = sorted(set(table.phrase.str.findall(r"(?<![a-z0-9])[a-z0-9]{2,4}(?![a-z0-9])").sum()))
+        kinds = ["one character"] * len(alone) + ["two to four"] * len(words)
+        table = pd.DataFrame({"phrase": alone + words, "kind": kinds})
     return table[table.phrase != ""].reset_index(drop=True)
 
 
@@ -310,7 +316,7 @@ def real_clips(
     letters: str | Path = LETTERS,  # .npz of recorded characters
     phrases: str | Path = PHRASES,  # CSV with phrase and kind
     seed: int = 0,
-    mode: str = "all",  # "all" or "plain"
+    mode: str = "all",  # one of MODES
 ) -> list[tuple[str, str, np.ndarray]]:  # signer, phrase, (T, 543, 3) float32; about 1 MB each
     "The clips of real hands, all of them in memory."
     return list(each_clip(read_hands(letters), read_phrases(phrases, mode).phrase, seed))
@@ -325,7 +331,7 @@ def real_arrays(
     letters: str | Path = LETTERS,  # .npz of recorded characters
     phrases: str | Path = PHRASES,  # CSV with phrase and kind
     seed: int = 0,
-    mode: str = "all",  # "all" or "plain"
+    mode: str = "all",  # one of MODES
     points: Sequence[str] = POINTS,  # names of the points to keep, as LandmarkSet.points has them
 ) -> tuple[pd.DataFrame, list[np.ndarray]]:  # phrase, kind, signer of each clip; its (T, P, 3) float32
     "The same clips for a reader in this process: put what it reads into a column `reading`, then ask `scores`."
@@ -399,7 +405,7 @@ def score_real(
     phrases: str | Path = PHRASES,
     seed: int = 0,
     out: str | Path = OUT,  # folder of results
-) -> dict[str, dict]:  # figures by name: "all", "all, boris", "all, url", ..., "plain", ...
+) -> dict[str, dict]:  # figures by name: "all", "all, boris", "all, url", ..., "plain", ..., "short", ...
     "Score a submission on real hands, print it, and write OUT/real_hands.json and OUT/real_hands_characters.json."
     submission = Path(submission)
     submission = submission / "submission.zip" if submission.is_dir() else submission

@@ -11,6 +11,7 @@ import venv
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 from kaggle_project import REPOSITORY, make_project
@@ -18,6 +19,14 @@ from kaggle_standin import USER
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 EXPLORE = REPOSITORY / "nbs/explore"
+PHRASES = [
+    "zoe 7 jazz",
+    "+1-202-5557",
+    "www.sign.org/aa_b",
+    "!#$%&'()*,-.:;=?@[~",
+    "quick brown fox jumped",
+    "lazy gift hub 4683 90",
+]
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +41,6 @@ def stitched(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory):
     "A run folder without a training: the ready weights read held-out people, the history is made up; nobody changes it."
-    import pandas as pd
-
     from aslkit.corpus import Corpus
     from aslkit.params import TrainParams
     from aslkit.stitch import stitch
@@ -48,6 +55,33 @@ def small_run(tmp_path_factory):
     history = {"epoch": range(3), "loss": [40, 25, 18.0], "val_loss": [45, 30, 24.0], "val_score": [0.1, 0.4, 0.6]}
     pd.DataFrame(history).assign(learning_rate=1e-3).to_csv(folder / "history.csv", index=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def made_hands(tmp_path_factory):
+    "letters.npz, phrases.csv: characters of two spellers (one in every seventh frame), photos of three people, PHRASES."
+    folder, rng, rows = tmp_path_factory.mktemp("made"), np.random.default_rng(5), []
+
+    def add(signer, label, seq, frames, step, moves):
+        shape = rng.normal(0, 1, (21, 3)) * [0.4, 0.6, 0.1] + [0.5, 0.5, 0]
+        way = np.cumsum(rng.normal(0, 0.4 if moves else 0.01, (frames, 1, 3)) * [1, 1, 0], axis=0)
+        points = 0.3 * (shape - [0, 0, shape[0, 2]] + way + rng.normal(0, 0.01, (frames, 21, 3)))
+        points[:, 0, 2] = 0
+        rows.extend((p, label, signer, seq, step * t) for t, p in enumerate(points))
+
+    for signer, frames, step in [("s0", 30, 7), ("s1", 9, 1)]:
+        for label in "abcdefghijklmnopqrstuvwxyz":
+            add(signer, label, f"{signer}/{label}", frames, step, label in "jz")
+    for person in ("p0", "p1"):
+        for label in "0123456789":
+            add(person, label, f"{person}/{label}", 1, 1, False)
+    add("p2", "7", "p2/7", 1, 1, False)
+    xyz, label, signer, seq, t = zip(*rows)
+    arrays = {"label": np.array(label), "signer": np.array(signer), "seq": np.array(seq), "t": np.array(t, "int32")}
+    np.savez(folder / "letters.npz", xyz=np.array(xyz, "float16"), **arrays)
+    kinds = ["address", "phone", "url", "other", "other", "address"]
+    pd.DataFrame({"phrase": PHRASES, "kind": kinds}).to_csv(folder / "phrases.csv", index=False)
+    return folder / "letters.npz", folder / "phrases.csv"
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from aslkit.competition import (
     FALLBACK,
     MODEL_BYTES_MAX,
     POINTS,
+    DataError,
     ParameterError,
     SubmissionError,
     encode,
@@ -295,6 +296,8 @@ def test_collapse_in_the_graph(path):
 def test_constant_answer_in_the_graph(read, hopeless):
     found = or_constant(tf.constant(encode(read), tf.int32), tf.constant(hopeless), "ok").numpy().tolist()
     assert found == encode("ok" if hopeless or not read else read)
+    none = or_constant(tf.constant(encode(read), tf.int32), tf.constant(hopeless), "").numpy().tolist()
+    assert none == (encode(read) if read and not hopeless else [BLANK])
 
 
 class TestBeam:
@@ -348,10 +351,17 @@ def decode_(classes):
     return "".join(CHARACTERS[c] for c in classes)
 
 
-def test_own_fallback():
+def blind_reader():
+    "A network that reads nothing in any clip."
     reader = build_reader("tiny", width=8, blocks=1, heads=1)
     reader.scores.set_weights([w * 0 + (np.arange(BLANK + 1) == BLANK) for w in reader.scores.get_weights()])
-    answer = serving_module([reader], Decoding(fallback=Fallback(text="ok"))).serve(tf.fill((3, 390), float("nan")))["outputs"]
+    return reader
+
+
+def test_own_fallback():
+    answer = serving_module([blind_reader()], Decoding(fallback=Fallback(text="ok"))).serve(tf.fill((3, 390), float("nan")))[
+        "outputs"
+    ]
     assert answer.numpy().argmax(1).tolist() == encode("ok")
 
 
@@ -471,6 +481,22 @@ def test_export_compares_and_tells(run):
     assert about["bytes"] == (run / "new/model.tflite").stat().st_size
     assert about["fallback"] == json.loads((run / "fallback.json").read_text())
     assert "fp32, decoder ngrams" in exported_text(path) and "100% of the texts the same" in exported_text(path)
+
+
+@pytest.mark.parametrize("constant", [None, "ok", ""])
+def test_the_answer_where_nothing_can_be_read(run, monkeypatch, constant):
+    monkeypatch.setattr(export_module, "load_reader", lambda run: blind_reader())
+    reader = Reader(export(run, decoder="greedy", out=run / "new", constant=constant))
+    learnt = json.loads((run / "fallback.json").read_text())["text"] if constant is None else constant
+    for frames in (0, 1, 30):
+        assert reader.read(np.full((frames, 390), np.nan, "float32")) == learnt
+    about = json.loads((run / "new/export.json").read_text())
+    assert about["fallback"]["text"] == learnt and about["compared"]["same"] == 1
+
+
+def test_a_constant_of_other_characters_is_refused(run):
+    with pytest.raises(DataError, match="'Ä', which is not one of the 59 characters"):
+        export(run, out=run / "new", constant="Ä")
 
 
 def test_ngrams_are_the_default_where_there_are_phrases_enough(run, monkeypatch):

@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import common  # noqa: E402
 import real_hands  # noqa: E402
+from conftest import PHRASES  # noqa: E402
 
 from aslkit.competition import ASPECT, CHARACTERS, FALLBACK, LANDMARK_COLUMNS, POINTS, DataError, encode, score  # noqa: E402
 from aslkit.landmarks import LANDMARK_SETS  # noqa: E402
@@ -24,45 +25,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 needs_recordings = pytest.mark.skipif(
     not (real_hands.LETTERS.exists() and real_hands.PHRASES.exists()), reason="no recordings in ../shared/data"
 )
-PHRASES = [
-    "zoe 7 jazz",
-    "+1-202-5557",
-    "www.sign.org/aa_b",
-    "!#$%&'()*,-.:;=?@[~",
-    "quick brown fox jumped",
-    "lazy gift hub 4683 90",
-]
 PARTS = {
     part: slice(POINTS.index(f"{part}_0"), POINTS.index(f"{part}_0") + n)
     for part, n in {"face": 468, "left_hand": 21, "pose": 33, "right_hand": 21}.items()
 }
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    "Characters of two spellers (one seen in every seventh frame), photos of three people, phrases of every character."
-    folder, rng, rows = tmp_path_factory.mktemp("made"), np.random.default_rng(5), []
-
-    def add(signer, label, seq, frames, step, moves):
-        shape = rng.normal(0, 1, (21, 3)) * [0.4, 0.6, 0.1] + [0.5, 0.5, 0]
-        way = np.cumsum(rng.normal(0, 0.4 if moves else 0.01, (frames, 1, 3)) * [1, 1, 0], axis=0)
-        points = 0.3 * (shape - [0, 0, shape[0, 2]] + way + rng.normal(0, 0.01, (frames, 21, 3)))
-        points[:, 0, 2] = 0
-        rows.extend((p, label, signer, seq, step * t) for t, p in enumerate(points))
-
-    for signer, frames, step in [("s0", 30, 7), ("s1", 9, 1)]:
-        for label in "abcdefghijklmnopqrstuvwxyz":
-            add(signer, label, f"{signer}/{label}", frames, step, label in "jz")
-    for person in ("p0", "p1"):
-        for label in "0123456789":
-            add(person, label, f"{person}/{label}", 1, 1, False)
-    add("p2", "7", "p2/7", 1, 1, False)
-    xyz, label, signer, seq, t = zip(*rows)
-    arrays = {"label": np.array(label), "signer": np.array(signer), "seq": np.array(seq), "t": np.array(t, "int32")}
-    np.savez(folder / "letters.npz", xyz=np.array(xyz, "float16"), **arrays)
-    kinds = ["address", "phone", "url", "other", "other", "address"]
-    pd.DataFrame({"phrase": PHRASES, "kind": kinds}).to_csv(folder / "phrases.csv", index=False)
-    return folder / "letters.npz", folder / "phrases.csv"
 
 
 def one_hand(clip):
@@ -97,12 +63,12 @@ def check_real_frames(hands, phrases, seed):
             assert re.fullmatch(wanted, shown), (phrase, shown)
 
 
-def test_held_frames_are_real(made):
-    check_real_frames(real_hands.read_hands(made[0]), PHRASES, seed=3)
+def test_held_frames_are_real(made_hands):
+    check_real_frames(real_hands.read_hands(made_hands[0]), PHRASES, seed=3)
 
 
-def test_same_seed_same_clips(made):
-    first, again, other = (real_hands.real_clips(*made, seed=seed) for seed in (1, 1, 2))
+def test_same_seed_same_clips(made_hands):
+    first, again, other = (real_hands.real_clips(*made_hands, seed=seed) for seed in (1, 1, 2))
     assert [(s, p) for s, p, _ in first] == [(s, p) for s in ("s0", "s1") for p in PHRASES]
     for (_, _, a), (_, _, b), (_, _, c) in zip(first, again, other):
         assert a.dtype == np.float32 and a.shape[1:] == (543, 3)
@@ -110,8 +76,8 @@ def test_same_seed_same_clips(made):
         assert a.shape != c.shape or not np.array_equal(a, c, equal_nan=True)
 
 
-def test_a_hand_is_whole_or_not_there(made):
-    for _, phrase, clip in real_hands.real_clips(*made, seed=4):
+def test_a_hand_is_whole_or_not_there(made_hands):
+    for _, phrase, clip in real_hands.real_clips(*made_hands, seed=4):
         assert np.isnan(clip[:, PARTS["face"]]).all() and np.isnan(clip[:, PARTS["pose"]]).all()
         there = []
         for part in ("left_hand", "right_hand"):
@@ -121,22 +87,31 @@ def test_a_hand_is_whole_or_not_there(made):
         assert sum(there) == 1, phrase
 
 
-def test_plain_has_no_signs_and_keeps_other_clips(made):
-    table = real_hands.read_phrases(made[1], "plain")
+def test_short_has_characters_alone_and_short_words(made_hands):
+    table = real_hands.read_phrases(made_hands[1], "short")
+    words = table.phrase[table.kind == "two to four"].tolist()
+    assert words == ["202", "4683", "5557", "90", "aa", "fox", "gift", "hub", "jazz", "lazy", "org", "sign", "www", "zoe"]
+    alone = table.phrase[table.kind == "one character"]
+    assert sorted(set(alone)) == sorted("abcdefghijklmnopqrstuvwxyz0123456789") and (alone.value_counts() == 4).all()
+    assert len(table) == len(words) + len(alone)
+
+
+def test_plain_has_no_signs_and_keeps_other_clips(made_hands):
+    table = real_hands.read_phrases(made_hands[1], "plain")
     assert list(table.phrase) == ["zoe 7 jazz", "12025557", "wwwsignorgaab", "quick brown fox jumped", "lazy gift hub 4683 90"]
     assert list(table.kind) == ["address", "phone", "url", "other", "address"]
-    whole, plain = (real_hands.real_clips(*made, mode=mode) for mode in ("all", "plain"))
+    whole, plain = (real_hands.real_clips(*made_hands, mode=mode) for mode in ("all", "plain"))
     np.testing.assert_array_equal(whole[0][2], plain[0][2])
     with pytest.raises(ValueError, match="`mode` must be one of"):
-        real_hands.read_phrases(made[1], "signs")
+        real_hands.read_phrases(made_hands[1], "signs")
 
 
 def test_every_character_can_be_shown():
     assert sorted(CHARACTERS) == sorted([*real_hands.WRITTEN, *"abcdefghijklmnopqrstuvwxyz0123456789 "])
 
 
-def test_doubled_letters_slide_outwards(made):
-    hands = real_hands.read_hands(made[0])
+def test_doubled_letters_slide_outwards(made_hands):
+    hands = real_hands.read_hands(made_hands[0])
     for seed in range(5):
         points, _, rows = real_hands.spell(hands, "s1", "aab", np.random.default_rng(seed))
         first, second = [np.flatnonzero(rows >= 0)[i] for i in (0, -1)]
@@ -145,16 +120,16 @@ def test_doubled_letters_slide_outwards(made):
     assert (real_hands._places(np.random.default_rng(0), "7777")[1:, 0] < 0).all()
 
 
-def test_signs_are_written_as_the_writer_sees_them(made):
-    hands = real_hands.read_hands(made[0])
+def test_signs_are_written_as_the_writer_sees_them(made_hands):
+    hands = real_hands.read_hands(made_hands[0])
     hand = real_hands._held(hands, np.random.default_rng(0), "s0", "d", 9)
     way = real_hands._written("/", hand, 2.0).points[:, 0, :2]
     np.testing.assert_allclose(way[[0, -1]], [[-0.8, -1], [0.8, 1]], atol=1e-6)
     assert np.ptp(np.linalg.norm(np.diff(way, axis=0), axis=1)) < 1e-5
 
 
-def test_digits_come_from_one_person_where_possible(made):
-    hands = real_hands.read_hands(made[0])
+def test_digits_come_from_one_person_where_possible(made_hands):
+    hands = real_hands.read_hands(made_hands[0])
     for seed in range(8):
         cast = real_hands._cast(hands, np.random.default_rng(seed), "s0", "0-7 a")
         assert cast["a"] == ("s0", "a") and cast["0"][0] == cast["7"][0] in ("p0", "p1")
@@ -171,10 +146,10 @@ def test_one_clip_in_ten_is_left_handed():
     assert 0.07 < share < 0.13
 
 
-def test_arrays_for_a_reader_without_files(made):
+def test_arrays_for_a_reader_without_files(made_hands):
     names = LANDMARK_SETS["kit"].points
-    table, clips = real_hands.real_arrays(*made, points=names)
-    whole = real_hands.real_clips(*made)
+    table, clips = real_hands.real_arrays(*made_hands, points=names)
+    whole = real_hands.real_clips(*made_hands)
     assert list(zip(table.signer, table.phrase)) == [(signer, phrase) for signer, phrase, _ in whole]
     np.testing.assert_array_equal(clips[3], whole[3][2][:, [POINTS.index(name) for name in names]])
     found = real_hands.scores(table.assign(reading=table.phrase))
@@ -201,10 +176,10 @@ def constant_submission(path):
         archive.writestr("inference_args.json", json.dumps({"selected_columns": LANDMARK_COLUMNS[:2]}))
 
 
-def test_a_constant_submission_scores_as_its_answer(made, tmp_path, capsys):
+def test_a_constant_submission_scores_as_its_answer(made_hands, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     constant_submission(tmp_path / "run" / "submission.zip")
-    wanted = ["--letters", str(made[0]), "--phrases", str(made[1]), "--out", str(tmp_path / "bench")]
+    wanted = ["--letters", str(made_hands[0]), "--phrases", str(made_hands[1]), "--out", str(tmp_path / "bench")]
     assert real_hands.main([str(tmp_path / "run"), *wanted]) == 0
     figures = json.loads((tmp_path / "bench" / "real_hands.json").read_text())
     expected = score(PHRASES, [FALLBACK] * len(PHRASES))
@@ -212,28 +187,28 @@ def test_a_constant_submission_scores_as_its_answer(made, tmp_path, capsys):
         assert figures[name]["value"] == expected
     assert figures["plain"]["value"] == figures["plain, constant"]["value"]
     assert figures["all"] == {"value": expected, "unit": "score", "limit": 0.55, "better": "higher"}
-    assert set(json.loads((tmp_path / "bench" / "real_hands_characters.json").read_text())) == {"all", "plain"}
+    assert set(json.loads((tmp_path / "bench" / "real_hands_characters.json").read_text())) == set(real_hands.MODES)
     printed = capsys.readouterr().out
     assert re.search(r"^all +-?[\d.]+ +score +at least 0.55 +missed$", printed, re.M) and "most frequent confusions" in printed
 
 
-def test_without_recordings_a_sentence(made, tmp_path, capsys):
-    for wanted in (["--letters", "no.npz"], ["--letters", str(made[0]), "--phrases", "no.csv"]):
+def test_without_recordings_a_sentence(made_hands, tmp_path, capsys):
+    for wanted in (["--letters", "no.npz"], ["--letters", str(made_hands[0]), "--phrases", "no.csv"]):
         assert real_hands.main([str(tmp_path / "submission.zip"), *wanted]) == 2
         said = capsys.readouterr().err
         assert re.fullmatch(r"no\.(npz|csv): no such file; the real hands are not part of the project: .*\.\n", said)
     np.savez(tmp_path / "short.npz", xyz=np.zeros((1, 21, 3)))
     with pytest.raises(DataError, match="the array 'label' is missing"):
         real_hands.read_hands(tmp_path / "short.npz")
-    hands = real_hands.read_hands(made[0])
+    hands = real_hands.read_hands(made_hands[0])
     without = {key: take for key, take in hands.takes.items() if key[1] != "q"}
     with pytest.raises(DataError, match="s0 has no recording of 'q'"):
         rng = np.random.default_rng(0)
         real_hands.spell(real_hands.Hands(hands.points, hands.step, without), "s0", "quick", rng)
 
 
-def test_no_submission_is_a_sentence(made, tmp_path, capsys):
-    wanted = ["--letters", str(made[0]), "--phrases", str(made[1]), "--out", str(tmp_path)]
+def test_no_submission_is_a_sentence(made_hands, tmp_path, capsys):
+    wanted = ["--letters", str(made_hands[0]), "--phrases", str(made_hands[1]), "--out", str(tmp_path)]
     assert real_hands.main([str(tmp_path / "none.zip"), *wanted]) == 2
     assert "none.zip" in capsys.readouterr().err
 
