@@ -242,7 +242,10 @@ def _read(
         raise typer.BadParameter(f"{files[2]} is one too many; give one recording, and before it a submission.zip at most")
     from aslkit.recordings import read_recording
 
-    print(read_recording(files[0] if len(files) == 2 else None, files[-1], sequence_id, timeout))
+    text = read_recording(files[0] if len(files) == 2 else None, files[-1], sequence_id, timeout)
+    print(text)
+    if not text:
+        print(f"Nothing was read in {files[-1]}; nbs/explore/own_data.ipynb looks for the reason.", file=sys.stderr)
 
 # %% ../nbs/14c_cli.ipynb #7c1d0e55
 @app.command("track")

@@ -190,13 +190,14 @@ def test_prepare(aslkit, calls, tmp_path):
 def test_export(aslkit, calls, tmp_path, monkeypatch):
     found = calls("export", "export", tmp_path / "submission.zip")
     monkeypatch.setattr(sys.modules["aslkit.export"], "exported_text", lambda path: f"{path}: told", raising=False)
-    code, out, _ = aslkit("export", "demo", "other", "--out", "o", "--precision", "fp32", "--decoder", "beam")
+    code, out, _ = aslkit("export", "demo", "other", "--out", "o", "--precision", "fp32", "--decoder", "beam", "--constant", "")
     assert code == 0 and out == f"{tmp_path / 'submission.zip'}: told\n"
     (tmp_path / "elsewhere").mkdir()
     aslkit("export", "elsewhere")
+    several = {"out": Path("o"), "precision": "fp32", "decoder": "beam", "constant": ""}
     assert found == [
-        (([tmp_path / "runs/demo", tmp_path / "runs/other"],), {"out": Path("o"), "precision": "fp32", "decoder": "beam"}),
-        (([Path("elsewhere")],), {"out": None, "precision": "fp16", "decoder": None}),
+        (([tmp_path / "runs/demo", tmp_path / "runs/other"],), several),
+        (([Path("elsewhere")],), {"out": None, "precision": "fp16", "decoder": None, "constant": None}),
     ]
 
 
@@ -273,6 +274,12 @@ def test_read(aslkit, calls):
     assert found[2] == ((None, Path("c.parquet"), None, 60.0), {})
     code, out, err = aslkit("read", "a.zip", "b.parquet", "c.parquet")
     assert code == 2 and not out and "c.parquet is one too many" in err and len(found) == 3
+    calls("recordings", "read_recording", "")
+    assert aslkit("read", "c.parquet") == (
+        0,
+        "\n",
+        "Nothing was read in c.parquet; nbs/explore/own_data.ipynb looks for the reason.\n",
+    )
 
 
 PUSHED = {
