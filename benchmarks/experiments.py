@@ -79,6 +79,7 @@ PLANS = {  # plan -> row -> parameters of TrainParams that differ from those of 
     },
     "small rivals": {  # the two designs at the size of two cores
         "tiny": {},
+        "tiny, whole body": {"network": "style=body"},
         "the seed's design, as published": {**SEED, "network": SMALL_SEED},
         "the seed's design, without dropout": {**SEED, "network": f"{SMALL_SEED}, {QUIET_SEED}"},
     },
