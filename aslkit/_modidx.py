@@ -264,6 +264,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'aslkit.export.run_fallback': ('export.html#run_fallback', 'aslkit/export.py'),
                                'aslkit.export.write_submission': ('export.html#write_submission', 'aslkit/export.py')},
             'aslkit.fallback': { 'aslkit.fallback.Fallback': ('fallback.html#fallback', 'aslkit/fallback.py'),
+                                 'aslkit.fallback.Fallback.__post_init__': ('fallback.html#fallback.__post_init__', 'aslkit/fallback.py'),
                                  'aslkit.fallback._Phrases': ('fallback.html#_phrases', 'aslkit/fallback.py'),
                                  'aslkit.fallback._Phrases.__init__': ('fallback.html#_phrases.__init__', 'aslkit/fallback.py'),
                                  'aslkit.fallback._Phrases.join': ('fallback.html#_phrases.join', 'aslkit/fallback.py'),

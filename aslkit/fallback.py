@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from .competition import BLANK, FALLBACK, decode, encode, levenshtein
+from .competition import BLANK, CHARACTERS, FALLBACK, ParameterError, decode, encode, levenshtein
 
 # %% ../nbs/09b_fallback.ipynb #173f9780
 def _next_rows(rows: np.ndarray, cost: np.ndarray) -> np.ndarray:
@@ -94,6 +94,11 @@ class Fallback:
     least_characters: int = 1  # for readings with fewer
     least_hand_frames: int = 0  # for clips with fewer frames in which a hand was seen
     gain: float = 0.0  # of score on held-out clips, against the constant for empty readings only
+
+    def __post_init__(self):
+        if unknown := set(self.text) - set(CHARACTERS):
+            problem = f"the constant answer {self.text!r} has {min(unknown)!r}, which is none of the 59 characters"
+            raise ParameterError(problem, "leave it out")
 
 
 def _saved(table: pd.DataFrame, text: str) -> np.ndarray:  # (6, 33) saved edits for each pair of thresholds
