@@ -131,7 +131,7 @@ def run_fallback(
     if path.exists():
         try:
             return Fallback(**json.loads(path.read_text()))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, ParameterError):
             raise ParameterError("not a fallback that can be read", "remove the file, then export again", path) from None
     if evidence is None or not evidence.phrases:
         return Fallback()

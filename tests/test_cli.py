@@ -275,11 +275,8 @@ def test_read(aslkit, calls):
     code, out, err = aslkit("read", "a.zip", "b.parquet", "c.parquet")
     assert code == 2 and not out and "c.parquet is one too many" in err and len(found) == 3
     calls("recordings", "read_recording", "")
-    assert aslkit("read", "c.parquet") == (
-        0,
-        "\n",
-        "Nothing was read in c.parquet; nbs/explore/own_data.ipynb looks for the reason.\n",
-    )
+    said = "Nothing was read in c.parquet; nbs/explore/own_data.ipynb looks for the reason.\n"
+    assert aslkit("read", "c.parquet") == (0, "\n", said)
 
 
 PUSHED = {

@@ -358,9 +358,8 @@ def blind_reader():
 
 
 def test_own_fallback():
-    answer = serving_module([blind_reader()], Decoding(fallback=Fallback(text="ok"))).serve(tf.fill((3, 390), float("nan")))[
-        "outputs"
-    ]
+    module = serving_module([blind_reader()], Decoding(fallback=Fallback(text="ok")))
+    answer = module.serve(tf.fill((3, 390), float("nan")))["outputs"]
     assert answer.numpy().argmax(1).tolist() == encode("ok")
 
 
@@ -518,8 +517,9 @@ def test_export_without_its_corpus(run):
         export(run, decoder="ngrams")
 
 
-def test_a_broken_fallback_is_named(run):
-    (run / "fallback.json").write_text('{"text": 1, "more": 2}')
+@pytest.mark.parametrize("text", ['{"text": 1, "more": 2}', '{"text": 1}', '{"text": "Ä"}', "{"])
+def test_a_broken_fallback_is_named(run, text):
+    (run / "fallback.json").write_text(text)
     with pytest.raises(ParameterError, match="fallback.json.*remove the file"):
         export(run)
 

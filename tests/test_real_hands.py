@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import common  # noqa: E402
 import real_hands  # noqa: E402
-from conftest import PHRASES  # noqa: E402
+from made_up import PHRASES  # noqa: E402
 
 from aslkit.competition import ASPECT, CHARACTERS, FALLBACK, LANDMARK_COLUMNS, POINTS, DataError, encode, score  # noqa: E402
 from aslkit.landmarks import LANDMARK_SETS  # noqa: E402
